@@ -1,0 +1,76 @@
+"""Every limit of the system, with its unit in its name, and how the limits relate.
+
+Defaults that an operator may change live in `settings.py`; a number here is a property of the design.
+Checked in Python before a call, and once more inside the Lua script that depends on it.
+"""
+
+SECOND_MS = 1_000
+MINUTE_MS = 60 * SECOND_MS
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+
+# --- Partitions and numbers
+PARTITIONS = 64
+"""Fixed for the life of a deployment; recorded in the ledger and compared at start."""
+SHOWTIME_NUMBER_MAX = 2**32 - 1
+"""A showtime's number fills the low 32 bits of every hold id."""
+CLUSTER_SLOTS = 16_384
+
+# --- Seats and layouts
+SEATS_PER_LAYOUT_MAX = 65_000
+"""A seat's index is stored in two bytes."""
+SEATS_PER_HOLD_CEILING = 18
+"""With more seats a hold record outgrows the 64 bytes that Redis keeps in its compact hash encoding."""
+SEATS_PER_BLOCK_MAX = 2_000
+"""One `block_seats` call; bounds the time of the script."""
+SEAT_LABEL_LENGTH_MAX = 24
+LUA_CHUNK = 1_000
+"""Values per `unpack` inside Lua; the interpreter fails near 8,000."""
+
+# --- Holds
+HOLD_TTL_MAX_MS = DAY_MS
+EXTENSIONS_PER_HOLD_MAX = 10
+PAYMENT_RETRIES_MAX = 3
+"""How often a failed payment moves a booking's deadline."""
+PAYMENT_RETRY_TTL_MS = 5 * MINUTE_MS
+HOLDS_PER_CUSTOMER_CEILING = 20
+SEATS_PER_CUSTOMER_CEILING = 1_000
+REPLAY_GRACE_MS = 10 * MINUTE_MS
+"""A remembered success outlives the deadline of its hold by this much."""
+
+# --- Time spent on one request
+CALL_BUDGET_MS = 2_000
+"""A script that Redis reaches later than this after it was sent refuses to run (`too_late`)."""
+WEBHOOK_WAIT_MS = 8_000
+"""How long a gateway's event waits for its outcome in the ledger before it is told to come again."""
+OUTCOME_POLL_MS = 250
+CAPTURE_SETTLE_AFTER_MS = 10 * SECOND_MS
+"""A capture without an outcome for so long is settled by the worker."""
+WEBHOOK_TOLERANCE_S = 300
+
+# --- Keys and streams
+KEYS_OUTLIVE_SHOW_MS = DAY_MS
+FACTS_PER_BATCH_MAX = 500
+LAPSES_PER_CALL_MAX = 100
+LOAD_NONCE_TTL_MS = 15 * SECOND_MS
+
+# --- The lane
+LANE_QUEUE_MAX = 4_096
+"""Calls waiting for Redis on one connection; beyond it the caller is told `overloaded` at once."""
+
+# --- HTTP
+BODY_MAX_BYTES = 64 * 1024
+CATALOGUE_BODY_MAX_BYTES = 8 * 1024 * 1024
+"""Operators upload seating plans."""
+PAGE_LIMIT_DEFAULT = 50
+PAGE_LIMIT_MAX = 200
+SHOWTIMES_PER_BULK_MAX = 500
+
+assert SEATS_PER_LAYOUT_MAX < 2**16
+assert SEATS_PER_HOLD_CEILING <= SEATS_PER_CUSTOMER_CEILING
+assert 28 + 2 * SEATS_PER_HOLD_CEILING <= 64, "a hold record must fit Redis' compact hash encoding"
+assert CLUSTER_SLOTS % PARTITIONS == 0
+assert LUA_CHUNK < 8_000
+assert OUTCOME_POLL_MS < WEBHOOK_WAIT_MS < CAPTURE_SETTLE_AFTER_MS
+assert CALL_BUDGET_MS < WEBHOOK_WAIT_MS
+assert BODY_MAX_BYTES < CATALOGUE_BODY_MAX_BYTES

@@ -1,0 +1,53 @@
+"""Ids that find their own data: a hold's id is a UUIDv7 that carries its showtime and its owner number.
+
+Bits, high to low: 48 Unix time in ms when the seats were claimed (Redis' clock) | 4 version (7) |
+12 owner, high part | 2 variant (binary 10) | 20 owner, low part | 10 zero | 32 showtime number.
+The owner number is what the owners map in Redis holds for each seat of the hold.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from engine.errors import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class HoldId:
+    """A hold's identity; `str()` gives its UUID text, which is also the booking's id."""
+
+    claimed_at_ms: int
+    owner: int
+    showtime: int
+
+    def __str__(self) -> str:
+        """Give the canonical UUID text."""
+        bits = (
+            self.claimed_at_ms << 80
+            | 0x7 << 76
+            | (self.owner >> 20) << 64
+            | 0b10 << 62
+            | (self.owner & 0xFFFFF) << 42
+            | self.showtime
+        )
+        return str(UUID(int=bits))
+
+
+def parse_hold_id(text: str) -> HoldId:
+    """Read a hold's or booking's id.
+
+    Raises:
+        Refusal: `not_found` if the text is not an id that this engine could have made.
+    """
+    try:
+        uuid = UUID(text)
+    except ValueError:
+        raise Refusal("not_found") from None
+    bits = uuid.int
+    hold = HoldId(
+        claimed_at_ms=bits >> 80,
+        owner=(bits >> 64 & 0xFFF) << 20 | (bits >> 42 & 0xFFFFF),
+        showtime=bits & 0xFFFFFFFF,
+    )
+    if str(hold) != text.lower():
+        raise Refusal("not_found")
+    return hold

@@ -1,0 +1,91 @@
+"""Every Redis key, built here and nowhere else.
+
+A partition is the unit of scale: all keys of a showtime and the fact stream of its partition share one
+hash tag, so that one script can change seats and append the fact.
+"""
+
+from binascii import crc32, crc_hqx
+from functools import cache
+from itertools import product
+
+from engine.limits import CLUSTER_SLOTS, PARTITIONS
+
+SHOWTIME_KEYS = {
+    "meta": "hash: status, seats, policy, generation, seq, version, fence, next_lapse_ms",
+    "sold": "bitmap in layout order, one sentinel bit after the last seat",
+    "locked": "bitmap of seats in holds, lapsed ones included until they are taken over; sentinel bit",
+    "blocked": "bitmap of seats that operators took out of sale; sentinel bit",
+    "owners": "4 bytes per seat: the owner number of the hold or sale that has it; 0 is nobody",
+    "holds": "hash: owner number -> packed hold record (lua/include/hold_record.lua)",
+    "deadlines": "sorted set: owner number by the hold's deadline in ms",
+    "customers": "hash: 16 bytes of the subject -> packed bought count and live holds",
+    "checkouts": "hash: owner number -> JSON text of the check-out: buyer and frozen prices",
+    "loading": "string: nonce of the load in progress",
+}
+"""Keys of one showtime: `sl{tag}:<number>:<name>`. All expire 24 h after the show."""
+
+PARTITION_KEYS = {
+    "facts": "stream: every fact of the partition's showtimes, read by the worker",
+    "lapses": "sorted set: showtime by the earliest deadline of its holds; a hint for the worker's timer",
+}
+"""Keys of one partition: `sl{tag}:<name>`."""
+
+REQUEST_KEY = "request"
+"""`sl{tag}:<number>:request:<id>`: the remembered success of one request; expires by itself."""
+
+
+@cache
+def partition_tags() -> tuple[str, ...]:
+    """Give the hash tag of each partition: the shortest text whose cluster slot is the middle of its share."""
+    share = CLUSTER_SLOTS // PARTITIONS
+    wanted = {index * share + share // 2: index for index in range(PARTITIONS)}
+    found: dict[int, str] = {}
+    alphabet = "0123456789abcdefghijklmnopqrstuvwxyz"
+    for length in range(1, 6):
+        for letters in product(alphabet, repeat=length):
+            tag = "".join(letters)
+            index = wanted.get(crc_hqx(tag.encode(), 0) % CLUSTER_SLOTS)
+            if index is not None and index not in found:
+                found[index] = tag
+                if len(found) == PARTITIONS:
+                    return tuple(found[i] for i in range(PARTITIONS))
+    raise AssertionError("no hash tag found for a partition")
+
+
+def partition_of(showtime: int) -> int:
+    """Give the partition, 0 to 63, of a showtime's number."""
+    return crc32(b"%d" % showtime) % PARTITIONS
+
+
+def partition_key(partition: int, name: str) -> str:
+    """Build a key of a partition; `name` is one of `PARTITION_KEYS`."""
+    assert name in PARTITION_KEYS, name
+    return f"sl{{{partition_tags()[partition]}}}:{name}"
+
+
+def showtime_prefix(showtime: int) -> str:
+    """Give what all keys of a showtime begin with, e.g. `sl{a7}:42:`."""
+    return f"sl{{{partition_tags()[partition_of(showtime)]}}}:{showtime}:"
+
+
+def showtime_key(showtime: int, name: str) -> str:
+    """Build a key of a showtime; `name` is one of `SHOWTIME_KEYS`."""
+    assert name in SHOWTIME_KEYS, name
+    return showtime_prefix(showtime) + name
+
+
+def script_keys(names: tuple[str, ...], showtime: int, request: str = "") -> tuple[str, ...]:
+    """Build the keys that a script's header names, in its order.
+
+    Args:
+        names: words of `SHOWTIME_KEYS`, `PARTITION_KEYS` or `request`.
+        showtime: the showtime's number.
+        request: the request id that `request` stands for; empty when the call is not remembered.
+    """
+    prefix = showtime_prefix(showtime)
+    partition_prefix = prefix[: prefix.index("}") + 2]
+    return tuple(
+        f"{prefix}{REQUEST_KEY}:{request}" if name == REQUEST_KEY
+        else (partition_prefix if name in PARTITION_KEYS else prefix) + name
+        for name in names
+    )

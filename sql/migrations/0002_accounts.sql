@@ -1,0 +1,32 @@
+-- Users and what they may do.
+
+CREATE TABLE users (
+    id            uuid PRIMARY KEY,
+    email         text,
+    password_hash text,
+    name          text NOT NULL DEFAULT '',
+    phone         text,
+    locale        text NOT NULL DEFAULT 'id',
+    role          text NOT NULL CHECK (role IN ('customer', 'staff', 'admin')),
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    CHECK ((email IS NULL) = (password_hash IS NULL))
+);
+CREATE UNIQUE INDEX users_by_email ON users (lower(email));
+
+CREATE TABLE staff_cinemas (
+    user_id   uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+    cinema_id integer NOT NULL REFERENCES cinemas,
+    manager   boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (user_id, cinema_id)
+);
+
+-- Every act of an operator: who, when, why.
+CREATE TABLE acts (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    actor    text NOT NULL,
+    verb     text NOT NULL,
+    subject  text NOT NULL,
+    reason   text NOT NULL DEFAULT '',
+    details  jsonb NOT NULL DEFAULT '{}',
+    acted_at timestamptz NOT NULL DEFAULT now()
+);
