@@ -1,0 +1,175 @@
+"""The connection pool of PostgreSQL, and what its failures mean to a caller.
+
+    async with reading(pool) as connection:       one or more reads; a failure is always definite
+    async with transaction(pool) as connection:   all or nothing; only a lost COMMIT leaves the outcome unknown
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import asyncpg
+import orjson
+import structlog
+
+from engine.errors import CommandError, Unavailable
+from engine.settings import Settings
+
+log = structlog.get_logger()
+
+ACQUIRE_TIMEOUT_S = 3.0
+COMMAND_TIMEOUT_S = 5.0
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Isolation = Literal["read_committed", "repeatable_read"]
+
+AWAY = (
+    OSError,
+    TimeoutError,
+    asyncio.IncompleteReadError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.InternalClientError,
+)
+"""What says that the database cannot serve now; anything else is a mistake of ours and rises as it is."""
+
+LOST = (*AWAY, asyncpg.InterfaceError)
+"""The same while connecting. Later an InterfaceError means a lost connection only if the connection is closed."""
+
+
+def moment(ms: int) -> datetime:
+    """Turn Unix time in ms into what PostgreSQL takes for a timestamptz; exact."""
+    return EPOCH + timedelta(milliseconds=ms)
+
+
+def to_ms(value: datetime) -> int:
+    """Turn a timestamptz into Unix time in ms, rounded down."""
+    return (value - EPOCH) // timedelta(milliseconds=1)
+
+
+async def prepare_connection(connection: Any) -> None:
+    """Teach a new connection that jsonb is Python data."""
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads
+    )
+
+
+async def open_pool(settings: Settings, *, application: str = "seatlock") -> asyncpg.Pool:
+    """Make the pool. It connects when it is first used, so that a process can start while PostgreSQL is away.
+
+    Args:
+        settings: `database_url` (also a unix socket: `postgresql://user@/name?host=/folder`), `database_pool_max`.
+        application: what `pg_stat_activity` shows, at most 63 bytes.
+
+    Raises:
+        CommandError: the URL is missing or unreadable.
+    """
+    if not settings.database_url:
+        raise CommandError("SEATLOCK_DATABASE_URL is not set, and no `seatlock dev` is running")
+    try:
+        return await asyncpg.create_pool(
+            settings.database_url,
+            min_size=0,
+            max_size=settings.database_pool_max,
+            timeout=ACQUIRE_TIMEOUT_S,
+            command_timeout=COMMAND_TIMEOUT_S,
+            init=prepare_connection,
+            server_settings={"application_name": application, "timezone": "UTC"},
+        )
+    except (ValueError, asyncpg.ClientConfigurationError) as error:
+        raise CommandError(f"SEATLOCK_DATABASE_URL: {error}") from None
+
+
+@asynccontextmanager
+async def reading(pool: asyncpg.Pool) -> AsyncIterator[Any]:
+    """Lend a connection for reads.
+
+    Raises:
+        Unavailable: `ledger_unavailable`, definite.
+    """
+    connection = await _acquire(pool)
+    try:
+        yield connection
+    except LOST as error:
+        _raise_if_lost(error, connection)
+        raise
+    finally:
+        await _give_back(pool, connection)
+
+
+@asynccontextmanager
+async def transaction(pool: asyncpg.Pool, isolation: Isolation = "read_committed") -> AsyncIterator[Any]:
+    """Lend a connection inside one transaction: COMMIT at the end of the block, ROLLBACK on any exception.
+
+    Raises:
+        Unavailable: `ledger_unavailable`; definite, but unknown when the connection was lost during COMMIT.
+    """
+    connection = await _acquire(pool)
+    try:
+        async with committing(connection, isolation):
+            yield connection
+    finally:
+        await _give_back(pool, connection)
+
+
+@asynccontextmanager
+async def committing(connection: Any, isolation: Isolation = "read_committed") -> AsyncIterator[None]:
+    """Run a block as one transaction on a connection that the caller owns; errors as in `transaction`."""
+    block = connection.transaction(isolation=isolation)
+    try:
+        await block.start()
+        yield
+    except BaseException as error:
+        _raise_if_lost(error, connection)
+        await _roll_back(connection, block)
+        raise
+    try:
+        await block.commit()
+    except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
+        raise _unavailable(error) from error
+    except LOST as error:
+        connection.terminate()
+        raise Unavailable("ledger_unavailable", f"COMMIT was lost: {error}", outcome="unknown") from error
+
+
+async def _acquire(pool: asyncpg.Pool) -> Any:
+    try:
+        return await pool.acquire(timeout=ACQUIRE_TIMEOUT_S)
+    except LOST as error:
+        raise _unavailable(error) from error
+
+
+def _raise_if_lost(error: BaseException, connection: Any) -> None:
+    """Raise Unavailable if `error` means that the database cannot serve; then the connection is ended."""
+    if isinstance(error, AWAY) or (isinstance(error, asyncpg.InterfaceError) and connection.is_closed()):
+        # A ROLLBACK could hang on a dead peer; the server rolls back by itself when the connection ends.
+        connection.terminate()
+        raise _unavailable(error) from error
+
+
+async def _roll_back(connection: Any, block: Any) -> None:
+    try:
+        await block.rollback()
+    except Exception:
+        connection.terminate()
+
+
+async def _give_back(pool: asyncpg.Pool, connection: Any) -> None:
+    try:
+        await pool.release(connection, timeout=ACQUIRE_TIMEOUT_S)
+    except LOST as error:
+        log.warning("ledger_connection_lost", error=str(error))
+
+
+def _unavailable(error: BaseException) -> Unavailable:
+    log.warning("ledger_unavailable", error=f"{type(error).__name__}: {error}")
+    return Unavailable("ledger_unavailable", str(error) or type(error).__name__)
