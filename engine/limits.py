@@ -58,6 +58,20 @@ LOAD_NONCE_TTL_MS = 15 * SECOND_MS
 LANE_QUEUE_MAX = 4_096
 """Calls waiting for Redis on one connection; beyond it the caller is told `overloaded` at once."""
 
+# --- Accounts
+REFRESH_TOKEN_TTL_S = 30 * 24 * 3600
+TOKEN_SECRET_BYTES_MIN = 32
+"""What HMAC-SHA256 needs to be as strong as its hash."""
+TOKEN_LENGTH_MAX = 4_096
+TOKENS_REMEMBERED_MAX = 10_000
+"""Verified tokens kept per process; verifying one costs more than the rest of a claim."""
+PASSWORD_LENGTH_MIN = 8
+PASSWORD_LENGTH_MAX = 256
+PASSWORD_HASHES_AT_ONCE = 2
+"""Each takes one core and 64 MiB while it runs."""
+PASSWORD_QUEUE_MAX = 64
+EMAIL_LENGTH_MAX = 254
+
 # --- HTTP
 BODY_MAX_BYTES = 64 * 1024
 CATALOGUE_BODY_MAX_BYTES = 8 * 1024 * 1024
@@ -65,6 +79,8 @@ CATALOGUE_BODY_MAX_BYTES = 8 * 1024 * 1024
 PAGE_LIMIT_DEFAULT = 50
 PAGE_LIMIT_MAX = 200
 SHOWTIMES_PER_BULK_MAX = 500
+REQUEST_ID_LENGTH_MAX = 128
+IDEMPOTENCY_KEY_LENGTH_MAX = 255
 
 assert SEATS_PER_LAYOUT_MAX < 2**16
 assert SEATS_PER_HOLD_CEILING <= SEATS_PER_CUSTOMER_CEILING
@@ -73,4 +89,6 @@ assert CLUSTER_SLOTS % PARTITIONS == 0
 assert LUA_CHUNK < 8_000
 assert OUTCOME_POLL_MS < WEBHOOK_WAIT_MS < CAPTURE_SETTLE_AFTER_MS
 assert CALL_BUDGET_MS < WEBHOOK_WAIT_MS
+assert CALL_BUDGET_MS <= LANE_SILENT_TICKS_MAX * LANE_TICK_MS, "a call is given up only when it can no longer run"
+assert LANE_BACKOFF_MIN_MS < LANE_BACKOFF_MAX_MS
 assert BODY_MAX_BYTES < CATALOGUE_BODY_MAX_BYTES

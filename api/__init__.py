@@ -1,0 +1,1 @@
+"""HTTP only: routes, wire types, problems, middleware. Everything that decides lives in `engine`."""

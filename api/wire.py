@@ -1,0 +1,207 @@
+"""What goes over the wire: typed bodies in, JSON out, times, cursor pages, entity tags."""
+
+import base64
+import re
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from engine.errors import InvalidInput, Refusal
+from engine.limits import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, SECOND_MS, SHOWTIME_NUMBER_MAX
+
+T = TypeVar("T")
+Json = bytes | Mapping[str, Any] | msgspec.Struct
+
+_encode = msgspec.json.Encoder().encode
+_PATH_PART = re.compile(r"\.([^.\[\]]+)|\[([^\]]*)\]")
+_NAMED_FIELD = re.compile(r"(?:unknown|required) field `(.*?)`")
+
+
+class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of every request body: unknown fields are refused."""
+
+
+class Body(Generic[T]):
+    """Reads request bodies of one type; built once per endpoint, when its module is imported."""
+
+    def __init__(self, kind: type[T]) -> None:
+        self.kind = kind
+        self._decode = msgspec.json.Decoder(kind).decode
+
+    async def read(self, request: Request) -> T:
+        """Give the decoded body.
+
+        Raises:
+            Refusal: `unsupported_media_type`, `malformed_json`, `body_too_large`.
+            InvalidInput: `invalid_field` with a JSON pointer.
+        """
+        media_type = request.headers.get("content-type", "")
+        if media_type != "application/json" and media_type.partition(";")[0].strip().lower() != "application/json":
+            raise Refusal("unsupported_media_type")
+        return self.decode(await request.body())
+
+    def decode(self, raw: bytes) -> T:
+        """Decode one JSON document; errors as in `read`."""
+        try:
+            value = self._decode(raw)
+        except msgspec.ValidationError as error:
+            raise invalid_field(error) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Refusal("malformed_json", str(error)) from None
+        if b"\\u0000" in raw:
+            raise InvalidInput("", "The character U+0000 is not allowed.")
+        return value
+
+
+def invalid_field(error: msgspec.ValidationError) -> InvalidInput:
+    """Turn msgspec's ``Expected `str`, got `int` - at `$.seats[0]` `` into a JSON pointer and its reason."""
+    reason, _, path = str(error).partition(" - at `$")
+    parts = [key or ("-" if index == "..." else index) for key, index in _PATH_PART.findall(path.rstrip("`"))]
+    named = _NAMED_FIELD.search(reason)
+    if named:
+        parts.append(named[1])
+    pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
+    return InvalidInput(pointer, reason + ".")
+
+
+def invalid_parameter(name: str, detail: str) -> InvalidInput:
+    """Name a query parameter or header that is wrong; there is no JSON to point into, so its pointer is `?name`."""
+    return InvalidInput(f"?{name}", detail)
+
+
+def answer(
+    value: Json, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Build a JSON answer from a struct or mapping, or from bytes that are JSON already."""
+    return Response(value if isinstance(value, bytes) else _encode(value), status, headers, "application/json")
+
+
+def no_content() -> Response:
+    """Build a 204."""
+    return Response(status_code=204)
+
+
+# --- Time
+
+
+def rfc3339(at_ms: int) -> str:
+    """Give Unix milliseconds as `2026-11-21T08:00:00.000Z`."""
+    return f"{datetime.fromtimestamp(at_ms // SECOND_MS, UTC).replace(tzinfo=None).isoformat()}.{at_ms % SECOND_MS:03}Z"
+
+
+def rfc3339_of(at: datetime) -> str:
+    """Give an aware datetime as RFC 3339 in UTC."""
+    return rfc3339(milliseconds(at))
+
+
+def milliseconds(at: datetime) -> int:
+    """Give an aware datetime as Unix milliseconds, without floating point."""
+    since = at - _EPOCH
+    return (since.days * 86_400 + since.seconds) * SECOND_MS + since.microseconds // 1_000
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def now_ms() -> int:
+    """Give this process' clock: only for `server_time` of answers in which no deadline of Redis is shown."""
+    return time.time_ns() // 1_000_000
+
+
+def expiry(deadline_ms: int, at_ms: int) -> dict[str, Any]:
+    """Give `expires_at`, `expires_in_ms` and `server_time` for a deadline, all on the clock that read `at_ms`."""
+    return {
+        "expires_at": rfc3339(deadline_ms),
+        "expires_in_ms": max(0, deadline_ms - at_ms),
+        "server_time": rfc3339(at_ms),
+    }
+
+
+# --- Parameters
+
+
+def showtime_number(request: Request, name: str = "showtime") -> int:
+    """Give a path parameter that names a showtime; one that cannot exist is `not_found`."""
+    number: int = request.path_params[name]
+    if not 1 <= number <= SHOWTIME_NUMBER_MAX:
+        raise Refusal("not_found")
+    return number
+
+
+def row_number(request: Request, name: str = "id") -> int:
+    """Give a path parameter that names a row by a 32-bit number; one that cannot exist is `not_found`."""
+    number: int = request.path_params[name]
+    if not 1 <= number < 2**31:
+        raise Refusal("not_found")
+    return number
+
+
+def query_text(request: Request, name: str) -> str | None:
+    """Give a query parameter, None if absent or empty.
+
+    Raises:
+        InvalidInput: it holds U+0000, which PostgreSQL has no text for.
+    """
+    text = request.query_params.get(name)
+    if text and "\0" in text:
+        raise invalid_parameter(name, "The character U+0000 is not allowed.")
+    return text or None
+
+
+def query_number(request: Request, name: str, *, least: int = 0, most: int = 2**63 - 1) -> int | None:
+    """Give a query parameter as a whole number in bounds, None if absent; `invalid_field` otherwise."""
+    text = query_text(request, name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and least <= int(text) <= most):
+        raise invalid_parameter(name, f"Expected a whole number from {least} to {most}.")
+    return int(text)
+
+
+def page_limit(request: Request) -> int:
+    """Give how many items a page of a list may have: `?limit=`."""
+    return query_number(request, "limit", least=1, most=PAGE_LIMIT_MAX) or PAGE_LIMIT_DEFAULT
+
+
+def page_cursor(request: Request, kinds: type[T]) -> T | None:
+    """Give the position after which a list goes on: what `page` was given as `position`; None for the first page.
+
+    Args:
+        request: carries `?cursor=`.
+        kinds: the position's type, e.g. `tuple[int, str]`.
+    """
+    text = query_text(request, "cursor")
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=kinds)
+    except (ValueError, RecursionError):
+        raise invalid_parameter("cursor", "Expected a `next_cursor` of this list.") from None
+
+
+def page(items: Sequence[Any], position: Any = None) -> dict[str, Any]:
+    """Build the body of a list; `position` is where the next page begins, None at the end."""
+    cursor = None if position is None else base64.urlsafe_b64encode(_encode(position)).rstrip(b"=").decode()
+    return {"items": items, "next_cursor": cursor}
+
+
+# --- Entity tags
+
+
+def tag_matches(request: Request, tag: str) -> bool:
+    """Tell whether `If-None-Match` names this entity tag (weak comparison)."""
+    header = request.headers.get("if-none-match")
+    if header is None:
+        return False
+    plain = tag.removeprefix("W/")
+    return any(part.strip().removeprefix("W/") in (plain, "*") for part in header.split(","))
+
+
+def not_modified(headers: Mapping[str, str]) -> Response:
+    """Build a 304 with the headers that the 200 would have had."""
+    return Response(status_code=304, headers=headers)

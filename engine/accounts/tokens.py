@@ -1,0 +1,155 @@
+"""Signed tokens: who a request comes from, without a look into any database."""
+
+import hashlib
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+import jwt
+import msgspec
+
+from engine.errors import CommandError, Refusal
+from engine.limits import REFRESH_TOKEN_TTL_S, TOKEN_LENGTH_MAX, TOKEN_SECRET_BYTES_MIN
+from engine.settings import Settings
+
+ISSUER = "seatlock"
+AUDIENCE = "seatlock-api"
+ALGORITHM = "HS256"
+_REQUIRED = ["exp", "iat", "sub", "aud", "iss", "typ"]
+
+Role = Literal["customer", "staff", "admin"]
+Kind = Literal["access", "refresh"]
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks: what a valid token says.
+
+    Attributes:
+        subject: the holder of everything; a user's UUID text.
+        role: what the subject may do.
+        guest: somebody without an account.
+        email, locale: as registered; None and the default for a guest.
+        cinemas: numbers of the cinemas that a staff member works for.
+        managed: those of them where money may be decided.
+        expires_at_s: Unix time at which the token ends.
+    """
+
+    subject: str
+    role: Role = "customer"
+    guest: bool = False
+    email: str | None = None
+    locale: str = "id"
+    cinemas: frozenset[int] = frozenset()
+    managed: frozenset[int] = frozenset()
+    expires_at_s: int = 0
+
+    @property
+    def manager(self) -> bool:
+        """Whether the subject may decide about money anywhere."""
+        return self.role == "admin" or bool(self.managed)
+
+    def may_operate(self, cinema_id: int, *, manager: bool = False) -> bool:
+        """Tell whether the subject may operate this cinema; with `manager`, also what costs money."""
+        return self.role == "admin" or (
+            self.role == "staff" and cinema_id in (self.managed if manager else self.cinemas)
+        )
+
+    def require_cinema(self, cinema_id: int, *, manager: bool = False) -> None:
+        """Refuse `forbidden` unless `may_operate`."""
+        if not self.may_operate(cinema_id, manager=manager):
+            raise Refusal("forbidden", "This cinema is not yours to operate.")
+
+
+class Tokens:
+    """Makes and verifies tokens with one secret; the key id says which, so that a later key can stand beside it."""
+
+    def __init__(self, secret: bytes, ttl_s: int) -> None:
+        self._secret = secret
+        self._key_id = hashlib.sha256(b"key id" + secret).hexdigest()[:8]
+        self.ttl_s = ttl_s
+
+    def issue(self, identity: Identity, kind: Kind) -> str:
+        """Sign a token; `identity.expires_at_s` is set from the kind's life, not read."""
+        now = int(time.time())
+        claims: dict[str, Any] = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": identity.subject,
+            "typ": kind,
+            "iat": now,
+            "exp": now + (self.ttl_s if kind == "access" else REFRESH_TOKEN_TTL_S),
+            "jti": uuid4().hex,
+            "role": identity.role,
+            "guest": identity.guest,
+        }
+        if kind == "access":
+            claims["email"] = identity.email
+            claims["locale"] = identity.locale
+            claims["cinemas"] = sorted(identity.cinemas)
+            claims["managed"] = sorted(identity.managed)
+        return jwt.encode(claims, self._secret, ALGORITHM, headers={"kid": self._key_id})
+
+    def verify(self, token: str, kind: Kind = "access") -> Identity:
+        """Read a token.
+
+        Raises:
+            Refusal: `token_expired`, or `token_invalid` for every other fault.
+        """
+        if len(token) > TOKEN_LENGTH_MAX:
+            raise Refusal("token_invalid")
+        try:
+            if jwt.get_unverified_header(token).get("kid") != self._key_id:
+                raise Refusal("token_invalid")
+            claims = jwt.decode(
+                token,
+                self._secret,
+                algorithms=[ALGORITHM],
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                options={"require": _REQUIRED},
+            )
+            if claims["typ"] != kind:
+                raise Refusal("token_invalid")
+            return msgspec.convert(
+                {**claims, "subject": claims["sub"], "expires_at_s": claims["exp"]}, Identity, strict=True
+            )
+        except jwt.ExpiredSignatureError:
+            raise Refusal("token_expired") from None
+        except (jwt.InvalidTokenError, msgspec.ValidationError, ValueError):
+            raise Refusal("token_invalid") from None
+
+
+def load_secret(settings: Settings) -> bytes:
+    """Give the signing secret: the setting, or a random one kept in the data directory for all processes of it.
+
+    Raises:
+        CommandError: the setting is too short to be safe.
+    """
+    if settings.token_secret:
+        secret = settings.token_secret.encode()
+        if len(secret) < TOKEN_SECRET_BYTES_MIN:
+            raise CommandError(f"SEATLOCK_TOKEN_SECRET must have at least {TOKEN_SECRET_BYTES_MIN} bytes")
+        return secret
+    path = settings.data_dir / "token-secret"
+    if not path.exists():
+        _write_once(path, secrets.token_hex(TOKEN_SECRET_BYTES_MIN))
+    return path.read_bytes().strip()
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all; of several processes at once, the first one wins."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}-{uuid4().hex}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+    finally:
+        draft.unlink()
