@@ -1,17 +1,18 @@
--- Users and what they may do.
+-- Users and what they may do. Guests have no row: their token alone says who they are.
 
 CREATE TABLE users (
     id            uuid PRIMARY KEY,
-    email         text,
-    password_hash text,
+    -- Normalised by the application (lower case), so that one address is one account.
+    email         text NOT NULL UNIQUE,
+    password_hash text NOT NULL,
     name          text NOT NULL DEFAULT '',
     phone         text,
     locale        text NOT NULL DEFAULT 'id',
     role          text NOT NULL CHECK (role IN ('customer', 'staff', 'admin')),
-    created_at    timestamptz NOT NULL DEFAULT now(),
-    CHECK ((email IS NULL) = (password_hash IS NULL))
+    -- Digest of the Idempotency-Key under which the account was registered.
+    request       text,
+    created_at    timestamptz NOT NULL DEFAULT now()
 );
-CREATE UNIQUE INDEX users_by_email ON users (lower(email));
 
 CREATE TABLE staff_cinemas (
     user_id   uuid NOT NULL REFERENCES users ON DELETE CASCADE,

@@ -1,0 +1,109 @@
+"""Accounts over HTTP: registering, logging in, guests, renewing a token, who am I."""
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth import caller
+from api.idempotency import REPLAYED, request_digest
+from api.wire import Body, Input, answer
+from engine.accounts.users import Accounts, Session, User
+from engine.limits import EMAIL_LENGTH_MAX, PASSWORD_LENGTH_MAX
+
+Email = Annotated[str, Meta(min_length=3, max_length=EMAIL_LENGTH_MAX)]
+Phone = Annotated[str, Meta(pattern=r"^\+?[0-9 ()./-]{5,30}$")]
+Locale = Annotated[str, Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}$")]
+
+
+class RegisterBody(Input):
+    """A new customer."""
+
+    email: Email
+    password: Annotated[str, Meta(max_length=PASSWORD_LENGTH_MAX)]
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    phone: Phone | None = None
+    locale: Locale = "id"
+
+
+class LoginBody(Input):
+    """E-mail and password, as typed."""
+
+    email: Annotated[str, Meta(max_length=EMAIL_LENGTH_MAX)]
+    password: Annotated[str, Meta(max_length=PASSWORD_LENGTH_MAX)]
+
+
+class RefreshBody(Input):
+    """What a session's `refresh_token` was."""
+
+    refresh_token: str
+
+
+REGISTER = Body(RegisterBody)
+LOGIN = Body(LoginBody)
+REFRESH = Body(RefreshBody)
+
+
+async def register(request: Request) -> Response:
+    """Open an account and log in."""
+    body = await REGISTER.read(request)
+    # The e-mail is in the digest: the callers have no name yet, and two of them may choose the same key.
+    digest = request_digest(request, "register:" + body.email.strip().lower())
+    session, replayed = await _accounts(request).register(
+        body.email, body.password, body.name, body.phone, body.locale, digest
+    )
+    return answer(_session(session), 201, REPLAYED if replayed else None)
+
+
+async def login(request: Request) -> Response:
+    """Log in."""
+    body = await LOGIN.read(request)
+    return answer(_session(await _accounts(request).login(body.email, body.password)))
+
+
+async def open_guest(request: Request) -> Response:
+    """Give a token to somebody without an account; the request needs no body."""
+    return answer(_session(_accounts(request).guest()), 201)
+
+
+async def refresh(request: Request) -> Response:
+    """Renew a session."""
+    body = await REFRESH.read(request)
+    return answer(_session(await _accounts(request).refresh(body.refresh_token)))
+
+
+async def read_me(request: Request) -> Response:
+    """Tell who the token's holder is."""
+    return answer(_user(await _accounts(request).get(caller(request))))
+
+
+def _accounts(request: Request) -> Accounts:
+    accounts: Accounts = request.app.state.runtime.accounts
+    return accounts
+
+
+def _session(session: Session) -> dict[str, Any]:
+    return {
+        "access_token": session.access_token,
+        "token_type": "Bearer",
+        "expires_in": session.expires_in_s,
+        "refresh_token": session.refresh_token,
+        "user": _user(session.user),
+    }
+
+
+def _user(user: User) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "id": user.id,
+        "email": user.email,
+        "name": user.name,
+        "phone": user.phone,
+        "locale": user.locale,
+        "role": user.role,
+        "guest": user.guest,
+    }
+    if user.role == "staff":
+        body["cinemas"] = user.cinemas
+        body["manager"] = bool(user.managed)
+    return body

@@ -1,0 +1,57 @@
+"""The HTTP application: `create_app(settings)`, or `uvicorn --factory api.app:create_app_from_env`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from api.auth import Authenticator
+from api.middleware import EXPOSED_HEADERS, BodyLimit, Edge
+from api.problems import answer_error, answer_http
+from api.routes import build_routes
+from engine.errors import SeatlockError
+from engine.runtime import open_runtime
+from engine.settings import Settings, load_settings
+
+
+def create_app(settings: Settings) -> Starlette:
+    """Build the application; its lifespan opens and closes the runtime (`app.state.runtime`).
+
+    It starts while Redis or PostgreSQL are away and heals when they come.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with open_runtime(settings, "api") as runtime:
+            app.state.runtime = runtime
+            app.state.authenticator = Authenticator(runtime.accounts.tokens)
+            yield
+
+    app = Starlette(
+        routes=build_routes(),
+        middleware=[
+            Middleware(Edge),
+            # Any page may call: there are no cookies, and a token has to be sent on purpose.
+            Middleware(
+                CORSMiddleware,
+                allow_origins=["*"],
+                allow_methods=["*"],
+                allow_headers=["*"],
+                expose_headers=EXPOSED_HEADERS,
+            ),
+            Middleware(BodyLimit),
+        ],
+        exception_handlers={SeatlockError: answer_error, HTTPException: answer_http},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.settings = settings
+    return app
+
+
+def create_app_from_env() -> Starlette:
+    """Build the application from `SEATLOCK_*`."""
+    return create_app(load_settings())

@@ -1,0 +1,88 @@
+"""Every route on one screen: method, path, handler, who may call. The busiest come first: the router looks in order."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import groupby
+from typing import NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from api import accounts, health, holds, problems, seats
+from api.auth import Access
+
+PUBLIC, VIEWER, CUSTOMER = Access.PUBLIC, Access.VIEWER, Access.CUSTOMER
+STAFF, MANAGER, ADMIN = Access.STAFF, Access.MANAGER, Access.ADMIN
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Endpoint(NamedTuple):
+    """One line of the table. Paths begin behind `/api/v1`, but for those that begin with `/api/` or `/.`."""
+
+    method: str
+    path: str
+    handler: Handler
+    access: Access
+
+
+E = Endpoint
+# fmt: off
+ENDPOINTS: tuple[Endpoint, ...] = (
+    E("POST",   "/showtimes/{showtime:int}/holds",           holds.claim_seats,         CUSTOMER),
+    E("GET",    "/showtimes/{showtime:int}/seats",           seats.read_seats,          VIEWER),
+    E("GET",    "/showtimes/{showtime:int}/availability",    seats.read_availability,   PUBLIC),
+    E("GET",    "/showtimes/{showtime:int}/seats/available", seats.read_available,      PUBLIC),
+    E("GET",    "/holds/{hold}",                             holds.read_hold,           CUSTOMER),
+    E("PATCH",  "/holds/{hold}",                             holds.change_hold,         CUSTOMER),
+    E("DELETE", "/holds/{hold}",                             holds.release_hold,        CUSTOMER),
+    E("POST",   "/holds/{hold}/extend",                      holds.extend_hold,         CUSTOMER),
+
+    E("POST",   "/auth/register",                            accounts.register,         PUBLIC),
+    E("POST",   "/auth/login",                               accounts.login,            PUBLIC),
+    E("POST",   "/auth/guest",                               accounts.open_guest,       PUBLIC),
+    E("POST",   "/auth/refresh",                             accounts.refresh,          PUBLIC),
+    E("GET",    "/me",                                       accounts.read_me,          CUSTOMER),
+
+    E("GET",    "/health",                                   health.read_health,        PUBLIC),
+    E("GET",    "/health/ready",                             health.read_ready,         PUBLIC),
+    E("GET",    "/api/problems/{code}",                      problems.problem_page,     PUBLIC),
+)
+# fmt: on
+
+
+class Resource:
+    """One path with its methods: admits the caller, then lets the method's handler answer."""
+
+    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
+        self._endpoints = {endpoint.method: endpoint for endpoint in endpoints}
+        if "GET" in self._endpoints:
+            self._endpoints["HEAD"] = self._endpoints["GET"]
+
+    @property
+    def methods(self) -> list[str]:
+        """What the path answers to."""
+        return list(self._endpoints)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._endpoints[scope["method"]]
+        scope["route_path"] = endpoint.path
+        request = Request(scope, receive, send)
+        scope["identity"] = scope["app"].state.authenticator.admit(request, endpoint.access)
+        response = await endpoint.handler(request)
+        await response(scope, receive, send)
+
+
+def full_path(path: str) -> str:
+    """Give the path from the root of the server."""
+    return path if path.startswith(("/api/", "/.")) else "/api/v1" + path
+
+
+def build_routes(endpoints: Iterable[Endpoint] = ENDPOINTS) -> list[Route]:
+    """Build one Starlette route per path; lines of one path stand together in the table."""
+    routes = []
+    for path, lines in groupby(endpoints, key=lambda endpoint: endpoint.path):
+        resource = Resource(lines)
+        routes.append(Route(full_path(path), resource, methods=resource.methods))
+    return routes

@@ -1,0 +1,237 @@
+"""Users: registering, logging in, guests, and what an administrator adds. Passwords never leave this module."""
+
+from collections.abc import Iterable
+from typing import Any, Self
+from uuid import uuid4
+
+import asyncpg
+import msgspec
+
+from engine.accounts.passwords import Passwords
+from engine.accounts.tokens import Identity, Role, Tokens
+from engine.errors import InvalidInput, Refusal
+from engine.ledger.database import reading, transaction
+from engine.ledger.queries import query
+from engine.limits import EMAIL_LENGTH_MAX, PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """An account, or a guest (who has only an id)."""
+
+    id: str
+    email: str | None = None
+    name: str = ""
+    phone: str | None = None
+    locale: str = "id"
+    role: Role = "customer"
+    guest: bool = False
+    cinemas: tuple[int, ...] = ()
+    managed: tuple[int, ...] = ()
+
+    @classmethod
+    def from_row(cls, row: Any) -> Self:
+        """Read a row of `read_user.sql`."""
+        return cls(
+            id=str(row["id"]),
+            email=row["email"],
+            name=row["name"],
+            phone=row["phone"],
+            locale=row["locale"],
+            role=row["role"],
+            cinemas=tuple(row["cinemas"]),
+            managed=tuple(row["managed"]),
+        )
+
+
+class Session(msgspec.Struct, frozen=True):
+    """What a log-in gives: an access token, the refresh token that renews it, and whose they are."""
+
+    access_token: str
+    refresh_token: str
+    expires_in_s: int
+    user: User
+
+
+class Accounts:
+    """The accounts of the deployment. Reading tokens needs no database; everything about accounts does."""
+
+    def __init__(self, pool: asyncpg.Pool, tokens: Tokens, passwords: Passwords) -> None:
+        self._pool = pool
+        self._passwords = passwords
+        self.tokens = tokens
+
+    async def register(
+        self,
+        email: str,
+        password: str,
+        name: str,
+        phone: str | None = None,
+        locale: str = "id",
+        request: str | None = None,
+    ) -> tuple[Session, bool]:
+        """Open a customer's account.
+
+        Args:
+            email: made lower case; one address is one account.
+            password: 8 to 256 characters.
+            name: as the customer wants to be called.
+            phone: free text.
+            locale: a language tag.
+            request: digest of the caller's Idempotency-Key, if there was one.
+
+        Returns:
+            The session, and whether it answers a repeat of the request that opened the account.
+
+        Raises:
+            Refusal: `email_taken`.
+            InvalidInput: a bad e-mail or password.
+        """
+        email = normalise_email(email)
+        hashed = await self._passwords.hash(_checked_password(password))
+        async with transaction(self._pool) as connection:
+            added = await connection.fetchval(
+                query("insert_user"), uuid4(), email, hashed, name, phone, locale, "customer", request
+            )
+            row = await connection.fetchrow(query("read_user_by_email"), email)
+        if added is None and not (
+            request is not None
+            and row["request"] == request
+            and await self._passwords.verify(row["password_hash"], password)
+        ):
+            raise Refusal("email_taken")
+        return self._session(User.from_row(row)), added is None
+
+    async def login(self, email: str, password: str) -> Session:
+        """Log in; an unknown e-mail costs the same time and gives the same answer as a wrong password.
+
+        Raises:
+            Refusal: `bad_credentials`.
+        """
+        try:
+            email = normalise_email(email)
+        except InvalidInput:
+            email = ""
+        async with reading(self._pool) as connection:
+            row = await connection.fetchrow(query("read_user_by_email"), email)
+        if not await self._passwords.verify(row and row["password_hash"], password[:PASSWORD_LENGTH_MAX]):
+            raise Refusal("bad_credentials")
+        return self._session(User.from_row(row))
+
+    def guest(self, locale: str = "id") -> Session:
+        """Give somebody without an account an identity of their own. No database is asked: guests can hold
+        seats while PostgreSQL is away.
+        """
+        return self._session(User(id=str(uuid4()), guest=True, locale=locale))
+
+    async def refresh(self, refresh_token: str) -> Session:
+        """Renew a session; the role is read anew.
+
+        Raises:
+            Refusal: `token_expired`, `token_invalid` (also for an account that is gone).
+        """
+        identity = self.tokens.verify(refresh_token, "refresh")
+        try:
+            return self._session(await self.get(identity))
+        except Refusal:
+            raise Refusal("token_invalid") from None
+
+    async def get(self, identity: Identity) -> User:
+        """Give the user of an identity.
+
+        Raises:
+            Refusal: `not_found` for an account that is gone.
+        """
+        if identity.guest:
+            return User(id=identity.subject, guest=True, locale=identity.locale)
+        async with reading(self._pool) as connection:
+            row = await connection.fetchrow(query("read_user"), identity.subject)
+        if row is None:
+            raise Refusal("not_found")
+        return User.from_row(row)
+
+    async def add_user(
+        self,
+        email: str,
+        password: str,
+        role: Role,
+        *,
+        name: str = "",
+        cinemas: Iterable[int] = (),
+        manager: bool = False,
+        replace: bool = False,
+    ) -> User:
+        """Add an account of any role, as an administrator does.
+
+        Args:
+            email: as in `register`.
+            password: as in `register`.
+            role: `customer`, `staff` or `admin`.
+            name: as in `register`.
+            cinemas: numbers of the cinemas that a staff member works for.
+            manager: whether money may be decided there.
+            replace: set an account that exists to this password, name, role and cinemas.
+
+        Raises:
+            Refusal: `email_taken` without `replace`.
+            InvalidInput: a bad e-mail or password, or an unknown cinema.
+        """
+        email = normalise_email(email)
+        hashed = await self._passwords.hash(_checked_password(password))
+        try:
+            async with transaction(self._pool) as connection:
+                if replace:
+                    user_id = await connection.fetchval(query("upsert_user"), uuid4(), email, hashed, name, role)
+                    await connection.execute(query("delete_staff_cinemas"), user_id)
+                else:
+                    user_id = await connection.fetchval(
+                        query("insert_user"), uuid4(), email, hashed, name, None, "id", role, None
+                    )
+                    if user_id is None:
+                        raise Refusal("email_taken")
+                await connection.execute(query("insert_staff_cinemas"), user_id, sorted(set(cinemas)), manager)
+                row = await connection.fetchrow(query("read_user"), user_id)
+        except asyncpg.ForeignKeyViolationError:
+            raise InvalidInput("/cinemas", "There is no such cinema.") from None
+        return User.from_row(row)
+
+    def _session(self, user: User) -> Session:
+        identity = Identity(
+            subject=user.id,
+            role=user.role,
+            guest=user.guest,
+            email=user.email,
+            locale=user.locale,
+            cinemas=frozenset(user.cinemas),
+            managed=frozenset(user.managed),
+        )
+        return Session(
+            self.tokens.issue(identity, "access"),
+            self.tokens.issue(identity, "refresh"),
+            self.tokens.ttl_s,
+            user,
+        )
+
+
+def normalise_email(text: str) -> str:
+    """Give the address in the one form that is stored and compared.
+
+    Raises:
+        InvalidInput: it cannot be an address.
+    """
+    email = text.strip().lower()
+    name, at, domain = email.rpartition("@")
+    if (
+        not (name and at and "." in domain.strip(".") and domain == domain.strip("."))
+        or "@" in name
+        or len(email) > EMAIL_LENGTH_MAX
+        or not email.isprintable()
+        or " " in email
+    ):
+        raise InvalidInput("/email", "Expected an e-mail address.")
+    return email
+
+
+def _checked_password(password: str) -> str:
+    if not PASSWORD_LENGTH_MIN <= len(password) <= PASSWORD_LENGTH_MAX:
+        raise InvalidInput("/password", f"Expected {PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters.")
+    return password
