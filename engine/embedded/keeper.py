@@ -1,9 +1,9 @@
 """Keep one child process, and end it when whoever started us is gone.
 
 Run as a script (`python -I -S keeper.py ORDER`, ORDER is JSON); standard library only, so that it starts in
-milliseconds. Our standard input is a pipe that the starter holds open: when it closes, by a stop or because the starter was
-killed with -9, the child is told to stop, first gently, then for good. Should this keeper itself be killed, the
-kernel sends the child its `death_signal`.
+milliseconds. Our standard input is a pipe that the starter holds open: when it closes, by a stop or because the
+starter was killed with -9, the child is told to stop, first gently, then for good. Should this keeper itself be
+killed, the kernel sends the child its `death_signal`.
 
 ORDER fields: argv; stop (signal names, tried in turn); grace_s (seconds given to each); death_signal;
 map_uid (run in a user namespace where we are this uid, else null); set_uid (become this uid, else null).

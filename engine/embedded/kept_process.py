@@ -110,10 +110,9 @@ def start_kept(
 
 
 def _open_log(path: Path) -> BinaryIO:
-    too_long = path.exists() and path.stat().st_size > LOG_MAX_BYTES
-    log = path.open("wb" if too_long else "ab", opener=lambda name, flags: os.open(name, flags, 0o600))
-    os.fchmod(log.fileno(), 0o600)
-    return log
+    if path.exists() and path.stat().st_size > LOG_MAX_BYTES:
+        path.unlink()
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
 def take_lock(path: Path, name: str) -> int:
