@@ -1,8 +1,13 @@
 -- Bookings, payments, captures, tickets, refunds, facts: the durable ledger.
 
+-- Unix time in ms, as every record outside PostgreSQL has it.
+CREATE FUNCTION unix_ms(moment timestamptz) RETURNS bigint
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN (extract(epoch FROM moment) * 1000)::bigint;
+
 -- One row; compared at start.
 CREATE TABLE deployment (
-    only       boolean PRIMARY KEY DEFAULT true CHECK (only),
+    singleton  boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     partitions integer NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
 );
@@ -34,7 +39,8 @@ CREATE TABLE bookings (
     created_at    timestamptz NOT NULL DEFAULT now(),
     updated_at    timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX bookings_by_subject ON bookings (subject, created_at DESC);
+-- A booking's id begins with its time, so that this index also gives a customer's newest first.
+CREATE INDEX bookings_by_subject ON bookings (subject, id DESC);
 CREATE INDEX bookings_by_showtime ON bookings (showtime_id, status);
 CREATE INDEX bookings_pending ON bookings (expires_at) WHERE status = 'PENDING';
 
@@ -86,9 +92,13 @@ CREATE TABLE captures (
     captured_at  timestamptz NOT NULL DEFAULT now(),
     outcome      text CHECK (outcome IN ('TICKETS', 'REFUND')),
     outcome_at   timestamptz,
-    PRIMARY KEY (gateway, session_id)
+    -- When the worker looks at it next, as long as it has no outcome.
+    settle_due   timestamptz NOT NULL DEFAULT now() + interval '10 seconds',
+    tries        integer NOT NULL DEFAULT 0,
+    PRIMARY KEY (gateway, session_id),
+    CHECK ((outcome IS NULL) = (outcome_at IS NULL))
 );
-CREATE INDEX captures_open ON captures (captured_at) WHERE outcome IS NULL;
+CREATE INDEX captures_open ON captures (settle_due) WHERE outcome IS NULL;
 CREATE INDEX captures_by_booking ON captures (booking_id);
 
 CREATE TABLE tickets (
@@ -106,9 +116,10 @@ CREATE TABLE tickets (
     currency     char(3) NOT NULL,
     status       text NOT NULL CHECK (status IN ('SOLD', 'USED', 'REFUNDED')),
     sold_at      timestamptz NOT NULL,
-    -- Set when the seat must go back to stock; cleared when Redis has it again.
+    -- When the worker gives the seat back to stock next; NULL when there is nothing to give back.
     restock_due  timestamptz,
-    UNIQUE (session_id, seat_index)
+    CHECK (restock_due IS NULL OR status = 'REFUNDED'),
+    UNIQUE (gateway, session_id, seat_index)
 );
 -- PostgreSQL has the last word: no seat of a showtime has two live tickets.
 CREATE UNIQUE INDEX tickets_live_seat ON tickets (showtime_id, seat_index) WHERE status IN ('SOLD', 'USED');
@@ -131,6 +142,29 @@ CREATE TABLE refunds (
 );
 CREATE INDEX refunds_open ON refunds (created_at) WHERE status IN ('QUEUED', 'PROCESSING');
 CREATE INDEX refunds_by_booking ON refunds (booking_id);
+CREATE INDEX refunds_by_session ON refunds (gateway, session_id);
+
+-- What goes back for a capture is never more than what came. The lock makes two refunds of one capture wait
+-- for each other; it does not conflict with the lock that the foreign key takes.
+CREATE FUNCTION refunds_within_capture() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    captured captures%ROWTYPE;
+    refunded numeric;
+BEGIN
+    SELECT * INTO captured FROM captures
+    WHERE gateway = NEW.gateway AND session_id = NEW.session_id FOR NO KEY UPDATE;
+    SELECT sum(amount_minor) INTO refunded FROM refunds
+    WHERE gateway = NEW.gateway AND session_id = NEW.session_id;
+    IF refunded > captured.amount_minor OR NEW.currency <> captured.currency THEN
+        RAISE EXCEPTION 'refunds of % % would be % of % %',
+            NEW.gateway, NEW.session_id, refunded, captured.amount_minor, captured.currency
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'refunds_within_capture';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER refunds_within_capture AFTER INSERT OR UPDATE OF amount_minor, currency ON refunds
+    FOR EACH ROW EXECUTE FUNCTION refunds_within_capture();
 
 -- What a person has to look at. Open until somebody closes it.
 CREATE TABLE cases (
@@ -144,6 +178,7 @@ CREATE TABLE cases (
     opened_at   timestamptz NOT NULL DEFAULT now(),
     closed_at   timestamptz
 );
+CREATE INDEX cases_open ON cases (id DESC) WHERE closed_at IS NULL;
 
 -- Every fact that the ledger has applied, in the order of its showtime and generation.
 CREATE TABLE facts (
@@ -159,12 +194,30 @@ CREATE TABLE facts (
 );
 CREATE INDEX facts_by_business_id ON facts (business_id, kind);
 
--- Workers and their heartbeats; a stale one loses its sessions, and with them its partitions.
+-- The last seq that the ledger has applied; `facts` has no gap below it.
+CREATE TABLE fact_heads (
+    showtime_id bigint NOT NULL,
+    generation  integer NOT NULL,
+    seq         bigint NOT NULL,
+    PRIMARY KEY (showtime_id, generation)
+) WITH (fillfactor = 50);
+
+-- Showtimes whose seats in Redis are not to be trusted: frozen until they were built again from the ledger.
+CREATE TABLE rebuilds (
+    showtime_id bigint PRIMARY KEY,
+    reason      text NOT NULL,
+    -- false: an operator must look first, and start it.
+    automatic   boolean NOT NULL,
+    asked_at    timestamptz NOT NULL DEFAULT now(),
+    frozen_at   timestamptz
+);
+
+-- Workers and their heartbeats; a stale one loses its session, and with it its partitions.
 CREATE TABLE workers (
-    id         uuid PRIMARY KEY,
-    name       text NOT NULL,
-    backend    integer NOT NULL,
-    seen_at    timestamptz NOT NULL DEFAULT now()
+    id      uuid PRIMARY KEY,
+    name    text NOT NULL,
+    backend integer NOT NULL,
+    seen_at timestamptz NOT NULL DEFAULT now()
 );
 
 -- Seats that operators took out of sale.
@@ -173,14 +226,17 @@ CREATE TABLE blocks (
     showtime_id bigint NOT NULL REFERENCES showtimes,
     reason      text NOT NULL,
     channel     text,
+    evict       boolean NOT NULL DEFAULT false,
     release_at  timestamptz,
     created_by  text NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now(),
-    -- Redis has the block; a row without it is applied again by the worker.
-    applied_at  timestamptz,
-    released_at timestamptz
+    released_at timestamptz,
+    -- When the worker tells Redis of the block, or of its end; NULL when Redis knows.
+    apply_due   timestamptz DEFAULT now() + interval '5 seconds'
 );
+CREATE INDEX blocks_by_showtime ON blocks (showtime_id, id);
 CREATE INDEX blocks_release_due ON blocks (release_at) WHERE released_at IS NULL;
+CREATE INDEX blocks_apply_due ON blocks (apply_due) WHERE apply_due IS NOT NULL;
 
 CREATE TABLE block_seats (
     block_id    bigint NOT NULL REFERENCES blocks ON DELETE CASCADE,
@@ -191,3 +247,42 @@ CREATE TABLE block_seats (
     PRIMARY KEY (block_id, seat_index)
 );
 CREATE UNIQUE INDEX block_seats_live ON block_seats (showtime_id, seat_index) WHERE live;
+
+-- The same rows as the ledger's callers read them: times in ms, lists oldest first.
+CREATE VIEW payment_records AS
+SELECT session_id, gateway, booking_id, status, amount_minor, currency, payment_url, return_url,
+       cancel_url, failure_code, unix_ms(expires_at) AS expires_at_ms, unix_ms(created_at) AS created_at_ms
+FROM payments;
+
+CREATE VIEW capture_records AS
+SELECT captures.gateway, captures.session_id, captures.amount_minor, captures.currency,
+       unix_ms(captures.captured_at) AS captured_at_ms, captures.outcome, captures.booking_id,
+       bookings.showtime_id AS showtime, bookings.subject,
+       ARRAY(SELECT seat_index FROM booking_seats WHERE booking_seats.booking_id = captures.booking_id
+             ORDER BY seat_index) AS seats
+FROM captures LEFT JOIN bookings ON bookings.id = captures.booking_id;
+
+CREATE VIEW booking_records AS
+SELECT id, showtime_id AS showtime, subject, email, phone, locale, status, status_reason, amount_minor,
+       currency, unix_ms(expires_at) AS expires_at_ms, unix_ms(created_at) AS created_at_ms,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('index', seat_index, 'seat', seat, 'tier', tier,
+                                                     'price_minor', price_minor) ORDER BY seat_index), '[]')
+        FROM booking_seats WHERE booking_id = bookings.id) AS seats,
+       (SELECT coalesce(jsonb_agg(to_jsonb(payment_records) ORDER BY created_at_ms, session_id), '[]')
+        FROM payment_records WHERE booking_id = bookings.id) AS payments,
+       (SELECT coalesce(jsonb_agg(to_jsonb(capture_records) ORDER BY captured_at_ms, session_id), '[]')
+        FROM capture_records WHERE booking_id = bookings.id) AS captures,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('id', id, 'seat_index', seat_index, 'seat', seat, 'tier', tier,
+                                                     'price_minor', price_minor, 'currency', currency,
+                                                     'status', status, 'session_id', session_id,
+                                                     'sale_number', sale_number, 'sold_at_ms', unix_ms(sold_at))
+                                  ORDER BY sold_at, seat_index), '[]')
+        FROM tickets WHERE booking_id = bookings.id) AS tickets,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('id', id, 'session_id', session_id,
+                                                     'amount_minor', amount_minor, 'currency', currency,
+                                                     'reason', reason, 'status', status,
+                                                     'created_at_ms', unix_ms(created_at),
+                                                     'updated_at_ms', unix_ms(updated_at))
+                                  ORDER BY created_at, id), '[]')
+        FROM refunds WHERE booking_id = bookings.id) AS refunds
+FROM bookings;
