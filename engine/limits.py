@@ -27,6 +27,23 @@ SEAT_LABEL_LENGTH_MAX = 24
 LUA_CHUNK = 1_000
 """Values per `unpack` inside Lua; the interpreter fails near 8,000."""
 
+# --- Catalogue
+COORDINATE_MAX = 1_000_000
+"""Pixels of a layout in either direction."""
+CATALOGUE_NAME_LENGTH_MAX = 200
+CATALOGUE_TEXT_LENGTH_MAX = 4_000
+MOVIE_DURATION_MAX_MINUTES = 1_000
+PRICE_MAX_MINOR = 10**12
+SHOWTIME_LENGTH_MAX_MINUTES = 24 * 60
+SHOWTIMES_AHEAD_MAX_DAYS = 3 * 366
+SHOWTIME_CACHE_TTL_MS = 5 * SECOND_MS
+"""How long a process trusts what it read of a showtime; the gate in Redis has no such delay."""
+SEAT_COUNT_CACHE_TTL_MS = 3 * SECOND_MS
+LEDGER_PATIENCE_MS = 300
+"""How long a reader who has an older value waits for a fresh one."""
+SHOWTIMES_CACHED_MAX = 20_000
+LAYOUTS_CACHED_MAX = 200
+
 # --- Holds
 HOLD_TTL_MAX_MS = DAY_MS
 EXTENSIONS_PER_HOLD_MAX = 10
@@ -48,6 +65,22 @@ CAPTURE_SETTLE_AFTER_MS = 10 * SECOND_MS
 """A capture without an outcome for so long is settled by the worker."""
 WEBHOOK_TOLERANCE_S = 300
 
+# --- Gateways
+SIGNATURES_PER_EVENT_MAX = 8
+"""Signatures looked at in one header; bounds the work that a stranger can ask for."""
+GATEWAY_TIMEOUT_S = 5
+GATEWAY_SIMULATE_TIMEOUT_S = 20
+"""A simulated outcome answers only after our own webhook did, which may wait for the ledger."""
+GATEWAY_DELIVERY_TIMEOUT_S = 15
+"""How long the fake gateway waits for the answer to an event."""
+GATEWAY_RETRY_MIN_MS = 500
+GATEWAY_RETRY_MAX_MS = MINUTE_MS
+"""The fake gateway asks again after growing pauses, until it is told 2xx."""
+GATEWAY_LATE_MS = 2 * SECOND_MS
+"""A late payment of the fake gateway comes so long after its session has expired."""
+GATEWAY_DELIVERIES_MAX = 32
+"""Events that the fake gateway delivers at the same time."""
+
 # --- Keys and streams
 KEYS_OUTLIVE_SHOW_MS = DAY_MS
 FACTS_PER_BATCH_MAX = 500
@@ -57,6 +90,16 @@ LOAD_NONCE_TTL_MS = 15 * SECOND_MS
 # --- The lane
 LANE_QUEUE_MAX = 4_096
 """Calls waiting for Redis on one connection; beyond it the caller is told `overloaded` at once."""
+LANE_CONNECT_MAX_MS = 2_000
+"""How long one attempt to connect may take."""
+LANE_BACKOFF_MIN_MS = 50
+LANE_BACKOFF_MAX_MS = 2_000
+"""Pauses between attempts to connect grow from one to the other."""
+LANE_TICK_MS = 500
+LANE_SILENT_TICKS_MAX = 6
+"""A connection that owes answers and is silent for so many ticks is given up."""
+NOSCRIPT_REPEATS_MAX = 8
+"""How often one call is repeated after Redis had forgotten its script."""
 
 # --- Accounts
 REFRESH_TOKEN_TTL_S = 30 * 24 * 3600
@@ -92,3 +135,6 @@ assert CALL_BUDGET_MS < WEBHOOK_WAIT_MS
 assert CALL_BUDGET_MS <= LANE_SILENT_TICKS_MAX * LANE_TICK_MS, "a call is given up only when it can no longer run"
 assert LANE_BACKOFF_MIN_MS < LANE_BACKOFF_MAX_MS
 assert BODY_MAX_BYTES < CATALOGUE_BODY_MAX_BYTES
+assert WEBHOOK_WAIT_MS < GATEWAY_DELIVERY_TIMEOUT_S * SECOND_MS, "the gateway must wait for a 503 that we give"
+assert GATEWAY_DELIVERY_TIMEOUT_S < GATEWAY_SIMULATE_TIMEOUT_S
+assert GATEWAY_RETRY_MIN_MS < GATEWAY_RETRY_MAX_MS

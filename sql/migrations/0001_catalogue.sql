@@ -24,6 +24,7 @@ CREATE TABLE layouts (
     digest     text NOT NULL UNIQUE,
     name       text NOT NULL,
     seat_count integer NOT NULL CHECK (seat_count BETWEEN 1 AND 65000),
+    tiers      text[] NOT NULL,
     body       jsonb NOT NULL
 );
 
@@ -66,7 +67,29 @@ CREATE TABLE showtimes (
     created_at    timestamptz NOT NULL DEFAULT now(),
     CHECK (ends_at > starts_at),
     CHECK (sales_stop_at <= ends_at),
-    UNIQUE (auditorium_id, starts_at)
+    CHECK (sales_open_at < sales_stop_at),
+    -- One film at a time in an auditorium; the next may begin the moment this one ends. A range of one integer
+    -- stands for equality, so that no extension is needed.
+    CONSTRAINT showtimes_apart EXCLUDE USING gist (
+        int4range(auditorium_id, auditorium_id, '[]') WITH &&,
+        tstzrange(starts_at, ends_at) WITH &&
+    ) WHERE (status <> 'CANCELLED')
 );
+CREATE INDEX showtimes_by_auditorium ON showtimes (auditorium_id, starts_at);
 CREATE INDEX showtimes_by_movie ON showtimes (movie_id, starts_at);
 CREATE INDEX showtimes_by_start ON showtimes (starts_at);
+
+-- A showtime with its place and film: what every reader of one or of many needs.
+CREATE VIEW programme AS
+SELECT s.id, s.status, s.status_reason, s.starts_at, s.ends_at, s.sales_open_at, s.sales_stop_at,
+       s.layout_id, s.prices, s.currency, s.policy, c.policy AS cinema_policy,
+       s.auditorium_id, a.name AS auditorium, a.cinema_id, c.name AS cinema, c.slug AS cinema_slug,
+       t.name AS city, t.slug AS city_slug, t.id AS city_id, c.timezone,
+       s.movie_id, m.title AS movie, m.slug AS movie_slug, m.rating, m.duration_minutes,
+       l.seat_count
+FROM showtimes s
+JOIN auditoriums a ON a.id = s.auditorium_id
+JOIN cinemas c ON c.id = a.cinema_id
+JOIN cities t ON t.id = c.city_id
+JOIN movies m ON m.id = s.movie_id
+JOIN layouts l ON l.id = s.layout_id;

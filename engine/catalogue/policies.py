@@ -1,0 +1,61 @@
+"""What a customer may do at a showtime: settings, then the cinema's own numbers, then the showtime's.
+
+Overrides carry the names and units of the settings, so that a number reads the same wherever it is set.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from engine import limits
+from engine.errors import InvalidInput
+from engine.settings import Settings
+
+DAY_S = limits.DAY_MS // limits.SECOND_MS
+
+Seconds = Annotated[int, Meta(ge=1, le=DAY_S)]
+
+
+class PolicyOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Numbers of a cinema or a showtime that replace the defaults; what is absent is inherited."""
+
+    hold_ttl_s: Seconds | None = None
+    payment_ttl_s: Seconds | None = None
+    hold_max_s: Seconds | None = None
+    claim_max_s: Annotated[int, Meta(ge=1, le=2 * DAY_S)] | None = None
+    seats_per_hold_max: Annotated[int, Meta(ge=1, le=limits.SEATS_PER_HOLD_CEILING)] | None = None
+    holds_per_customer_max: Annotated[int, Meta(ge=1, le=limits.HOLDS_PER_CUSTOMER_CEILING)] | None = None
+    seats_per_customer_max: Annotated[int, Meta(ge=1, le=limits.SEATS_PER_CUSTOMER_CEILING)] | None = None
+
+    def to_json(self) -> dict[str, int]:
+        """Give the numbers that are set."""
+        return {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not None}
+
+
+def merge_policy(settings: Settings, *overrides: Mapping[str, Any]) -> dict[str, int]:
+    """Give all numbers of `PolicyOverrides`; later overrides win.
+
+    A mix that contradicts itself (a cinema's longer `hold_max_s` under a showtime's shorter `claim_max_s`) is
+    settled in the customer's favour: `claim_max_s` always leaves room for the payment.
+    """
+    numbers: dict[str, int] = {name: getattr(settings, name) for name in PolicyOverrides.__struct_fields__}
+    for override in overrides:
+        numbers.update({name: value for name, value in override.items() if name in numbers})
+    numbers["hold_max_s"] = max(numbers["hold_max_s"], numbers["hold_ttl_s"])
+    numbers["claim_max_s"] = max(numbers["claim_max_s"], numbers["hold_max_s"] + numbers["payment_ttl_s"])
+    return numbers
+
+
+def check_policy(settings: Settings, override: PolicyOverrides, *inherited: Mapping[str, Any], at: str) -> None:
+    """Refuse an override that says one thing and would do another.
+
+    Raises:
+        InvalidInput: `claim_max_s` is given, and too short for `hold_max_s` + `payment_ttl_s`.
+    """
+    numbers = merge_policy(settings, *inherited, override.to_json())
+    for name in ("hold_max_s", "claim_max_s"):
+        given = getattr(override, name)
+        if given is not None and given < numbers[name]:
+            raise InvalidInput(f"{at}/{name}", f"must be at least {numbers[name]} with the other numbers as they are")
