@@ -85,7 +85,8 @@ def script_keys(names: tuple[str, ...], showtime: int, request: str = "") -> tup
     prefix = showtime_prefix(showtime)
     partition_prefix = prefix[: prefix.index("}") + 2]
     return tuple(
-        f"{prefix}{REQUEST_KEY}:{request}" if name == REQUEST_KEY
+        f"{prefix}{REQUEST_KEY}:{request}"
+        if name == REQUEST_KEY
         else (partition_prefix if name in PARTITION_KEYS else prefix) + name
         for name in names
     )
