@@ -1,0 +1,230 @@
+"""The fake gateway's ASGI app, a process of its own.
+
+POST /sessions                    open a session (signed by us)
+GET  /checkout/{session}          the page where the customer pays
+POST /checkout/{session}/pay      its form
+POST /sessions/{session}/simulate end a session at once (signed by us); answers after the webhook did
+GET  /health
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Literal
+from urllib.parse import parse_qs, quote
+
+import httpx
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from api.fake_gateway.cards import Ending, find_card
+from api.fake_gateway.courier import Courier, now_ms
+from api.fake_gateway.pages import checkout_page, missing_page
+from api.fake_gateway.store import AlreadyCapturedError, Session, Store
+from engine.errors import CommandError, Refusal
+from engine.limits import BODY_MAX_BYTES, SECOND_MS
+from engine.orders.gateways.fake import SessionOpened, Simulated
+from engine.orders.gateways.protocol import NewSession
+from engine.orders.gateways.signatures import SIGNATURE_HEADER, split_secrets, verify
+from engine.settings import Settings, load_settings
+
+STORE_NAME = "fake-gateway.sqlite3"
+WEBHOOK_PATH = "/api/v1/payments/webhook"
+ENDINGS: dict[str, Ending] = {"success": "captured", "failed": "failed", "expired": "expired"}
+PAGE_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class SimulateRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """How a session is to end."""
+
+    outcome: Literal["success", "failed", "expired"]
+
+
+class TooLargeError(Exception):
+    """The body is larger than anything that is meant for us."""
+
+
+def create_app(
+    *,
+    data_dir: Path,
+    public_url: str,
+    webhook_url: str,
+    webhook_secret: str,
+    transport: httpx.AsyncBaseTransport | None = None,
+    clock: Callable[[], int] = now_ms,
+) -> Starlette:
+    """Build the app.
+
+    Args:
+        data_dir: where its memory is kept.
+        public_url: where customers' browsers reach it.
+        webhook_url: the address that is told of every payment.
+        webhook_secret: what signs the events, and the requests to us; several with commas between while changing.
+        transport: another way to the webhook than TCP.
+        clock: Unix time in ms.
+    """
+    secrets = split_secrets(webhook_secret)
+    store = Store(data_dir / STORE_NAME)
+    courier = Courier(store, webhook_url, secrets[0], transport, clock)
+    till = Till(store, courier, public_url, secrets, clock)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        running = asyncio.create_task(courier.run())
+        try:
+            yield
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+            store.close()
+
+    return Starlette(
+        routes=[
+            Route("/sessions", till.open_session, methods=["POST"]),
+            Route("/sessions/{session}/simulate", till.simulate, methods=["POST"]),
+            Route("/checkout/{session}", till.show_checkout, methods=["GET"]),
+            Route("/checkout/{session}/pay", till.pay, methods=["POST"]),
+            Route("/health", _health, methods=["GET"]),
+        ],
+        exception_handlers={Refusal: _refused, msgspec.DecodeError: _malformed, TooLargeError: _too_large},
+        lifespan=lifespan,
+    )
+
+
+class Till:
+    """The handlers, and what they share."""
+
+    def __init__(
+        self, store: Store, courier: Courier, public_url: str, secrets: tuple[str, ...], clock: Callable[[], int]
+    ) -> None:
+        self._store = store
+        self._courier = courier
+        self._public_url = public_url.rstrip("/")
+        self._secrets = secrets
+        self._clock = clock
+
+    async def open_session(self, request: Request) -> Response:
+        """Keep a session and tell where it is paid; 201, or 200 if it was there."""
+        session = msgspec.json.decode(await self._signed_body(request), type=NewSession)
+        created = self._store.open_session(session)
+        self._courier.wake()
+        answer = SessionOpened(payment_url=f"{self._public_url}/checkout/{quote(session.session_id, safe='')}")
+        return _json(answer, 201 if created else 200)
+
+    async def simulate(self, request: Request) -> Response:
+        """End a session at once; 200 after the webhook was asked, 409 once it is paid."""
+        outcome = msgspec.json.decode(await self._signed_body(request), type=SimulateRequest).outcome
+        session = self._store.read_session(request.path_params["session"])
+        if session is None:
+            return Response(status_code=404)
+        code = "card_declined" if outcome == "failed" else None
+        try:
+            event_id = self._store.end_session(session, ENDINGS[outcome], self._clock(), code)
+        except AlreadyCapturedError:
+            return Response(status_code=409)
+        assert event_id is not None
+        return _json(Simulated(event_id=event_id, webhook_status=await self._courier.deliver(event_id)), 200)
+
+    async def show_checkout(self, request: Request) -> Response:
+        """Show the page where the customer pays, or what became of the payment."""
+        return _page(self._store.read_session(request.path_params["session"]))
+
+    async def pay(self, request: Request) -> Response:
+        """Take the form, end the session as the card says, and show what became of it."""
+        number = _card_number(await _body(request))
+        session = self._store.read_session(request.path_params["session"])
+        if session is None or session.state != "open":
+            return _page(session)
+        card = find_card(number)
+        if card is None:
+            return _page(session, "This till does not know that card. Choose one of the numbers below.")
+        event_id = self._store.end_session(session, card.ending, self._clock(), card.failure_code)
+        self._courier.wake()
+        if event_id is not None:
+            await self._courier.deliver(event_id)
+        return _page(self._store.read_session(session.session_id))
+
+    async def _signed_body(self, request: Request) -> bytes:
+        """Read a body that only the holder of our secret can have sent."""
+        body = await _body(request)
+        verify(self._secrets, request.headers.get(SIGNATURE_HEADER), body, self._clock() / SECOND_MS)
+        return body
+
+
+def create_app_from_env() -> Starlette:
+    """Build the app from `SEATLOCK_*`, for `uvicorn --factory`.
+
+    Raises:
+        CommandError: a setting that it needs is missing.
+    """
+    settings = load_settings()
+    if not split_secrets(settings.webhook_secret):
+        raise CommandError("the fake gateway needs SEATLOCK_WEBHOOK_SECRET")
+    return create_app(
+        data_dir=settings.data_dir,
+        public_url=settings.gateway_url or f"http://{settings.host}:{settings.gateway_port}",
+        webhook_url=api_url(settings) + WEBHOOK_PATH,
+        webhook_secret=settings.webhook_secret,
+    )
+
+
+def api_url(settings: Settings) -> str:
+    """Tell where the API is reached."""
+    return settings.public_url.rstrip("/") or f"http://{settings.host}:{settings.port}"
+
+
+async def _body(request: Request) -> bytes:
+    """Read a body of bounded size."""
+    chunks = bytearray()
+    async for chunk in request.stream():
+        chunks += chunk
+        if len(chunks) > BODY_MAX_BYTES:
+            raise TooLargeError
+    return bytes(chunks)
+
+
+def _card_number(form: bytes) -> str:
+    """Read the form's only field; anything else counts as no number."""
+    try:
+        return parse_qs(form.decode("utf-8", "replace"), max_num_fields=10)["card"][0]
+    except (KeyError, ValueError):
+        return ""
+
+
+async def _health(request: Request) -> Response:
+    return _json({"status": "ok"}, 200)
+
+
+def _page(session: Session | None, problem: str = "") -> HTMLResponse:
+    if session is None:
+        return HTMLResponse(missing_page(), 404, PAGE_HEADERS)
+    return HTMLResponse(checkout_page(session, problem), 422 if problem else 200, PAGE_HEADERS)
+
+
+def _json(answer: object, status: int) -> Response:
+    return Response(msgspec.json.encode(answer), status, media_type="application/json")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    return _json({"code": error.code, "detail": error.detail}, 401)
+
+
+async def _malformed(request: Request, error: Exception) -> Response:
+    return _json({"code": "invalid_field", "detail": str(error)}, 422)
+
+
+async def _too_large(request: Request, error: Exception) -> Response:
+    return _json({"code": "body_too_large"}, 413)

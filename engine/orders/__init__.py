@@ -1,0 +1,1 @@
+"""Orders: bookings, payments and the gateways that take the money."""

@@ -1,0 +1,1 @@
+"""Payment gateways: one protocol, one module for each gateway."""

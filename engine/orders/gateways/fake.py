@@ -1,0 +1,99 @@
+"""The fake gateway seen from our side: an HTTP client, and the reading of its signed events."""
+
+import time
+from collections.abc import Mapping
+from typing import Literal
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from engine.errors import InvalidInput, Refusal, Unavailable
+from engine.limits import GATEWAY_SIMULATE_TIMEOUT_S, GATEWAY_TIMEOUT_S
+from engine.orders.gateways.protocol import PAYMENT_SUCCESS, NewSession, PaymentEvent
+from engine.orders.gateways.signatures import SIGNATURE_HEADER, sign, split_secrets, verify
+
+Outcome = Literal["success", "failed", "expired"]
+
+
+class SessionOpened(msgspec.Struct, frozen=True):
+    """The gateway's answer to a new session."""
+
+    payment_url: str
+
+
+class Simulated(msgspec.Struct, frozen=True):
+    """What came of a simulated outcome: how our webhook answered, or None if it did not answer."""
+
+    event_id: str
+    webhook_status: int | None
+
+
+class FakeGateway:
+    """Speaks with `api.fake_gateway`. Requests carry the same signature as its events, so only we open sessions."""
+
+    name = "fake"
+
+    def __init__(self, base_url: str, webhook_secret: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        """Prepare a client.
+
+        Args:
+            base_url: where the fake gateway listens, e.g. `http://127.0.0.1:8001`.
+            webhook_secret: one secret, or several with commas between while they are being changed.
+            transport: another way to reach it than TCP.
+        """
+        self._secrets = split_secrets(webhook_secret)
+        # Proxies of the environment are for the outside world; this gateway stands beside us.
+        self._client = httpx.AsyncClient(base_url=base_url, transport=transport, trust_env=False)
+
+    async def create_session(self, session: NewSession) -> str:
+        """Open a session; see `Gateway.create_session`."""
+        answer = await self._post("/sessions", msgspec.json.encode(session), GATEWAY_TIMEOUT_S)
+        if answer.status_code not in (200, 201):
+            raise Unavailable("gateway_unavailable", f"the gateway answered {answer.status_code}", outcome="unknown")
+        return msgspec.json.decode(answer.content, type=SessionOpened).payment_url
+
+    async def simulate(self, session_id: str, outcome: Outcome) -> Simulated:
+        """Let a session end in one way, and wait until our webhook has answered the event.
+
+        Raises:
+            Refusal: `not_found` for a session that the gateway does not have; `not_payable` once it is paid.
+            Unavailable: `gateway_unavailable`.
+        """
+        body = msgspec.json.encode({"outcome": outcome})
+        answer = await self._post(f"/sessions/{quote(session_id, safe='')}/simulate", body, GATEWAY_SIMULATE_TIMEOUT_S)
+        if answer.status_code == 404:
+            raise Refusal("not_found")
+        if answer.status_code == 409:
+            raise Refusal("not_payable", "the gateway has already taken this payment")
+        if answer.status_code != 200:
+            raise Unavailable("gateway_unavailable", f"the gateway answered {answer.status_code}", outcome="unknown")
+        return msgspec.json.decode(answer.content, type=Simulated)
+
+    def read_event(self, headers: Mapping[str, str], body: bytes, now_s: float) -> PaymentEvent:
+        """Verify and read an event; see `Gateway.read_event`."""
+        verify(self._secrets, headers.get(SIGNATURE_HEADER), body, now_s)
+        try:
+            event = msgspec.json.decode(body, type=PaymentEvent)
+        except msgspec.ValidationError as error:
+            detail, _, path = str(error).partition(" - at ")
+            raise InvalidInput(path.strip("`").removeprefix("$").replace(".", "/"), detail) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Refusal("malformed_json", str(error)) from None
+        if event.type == PAYMENT_SUCCESS and (event.amount_minor is None or event.currency is None):
+            raise InvalidInput("/amount", "a payment.success carries amount and currency")
+        return event
+
+    async def close(self) -> None:
+        """Close the client's connections."""
+        await self._client.aclose()
+
+    async def _post(self, path: str, body: bytes, timeout_s: float) -> httpx.Response:
+        signature = sign(self._secrets[0], body, int(time.time()))
+        headers = {SIGNATURE_HEADER: signature, "Content-Type": "application/json"}
+        try:
+            return await self._client.post(path, content=body, headers=headers, timeout=timeout_s)
+        except httpx.HTTPError as error:
+            raise Unavailable(
+                "gateway_unavailable", f"the gateway does not answer: {type(error).__name__}", outcome="unknown"
+            ) from None

@@ -1,0 +1,2 @@
+-- Read an event for its delivery.
+SELECT body, attempts FROM events WHERE event_id = :event_id
