@@ -1,7 +1,7 @@
 """The connection pool of PostgreSQL, and what its failures mean to a caller.
 
-    async with reading(pool) as connection:       one or more reads; a failure is always definite
-    async with transaction(pool) as connection:   all or nothing; only a lost COMMIT leaves the outcome unknown
+async with reading(pool) as connection:       one or more reads; a failure is always definite
+async with transaction(pool) as connection:   all or nothing; only a lost COMMIT leaves the outcome unknown
 """
 
 import asyncio
@@ -159,7 +159,7 @@ def _raise_if_lost(error: BaseException, connection: Any) -> None:
 async def _roll_back(connection: Any, block: Any) -> None:
     try:
         await block.rollback()
-    except Exception:
+    except Exception:  # noqa: BLE001 (whatever the reason: this connection cannot be used again)
         connection.terminate()
 
 

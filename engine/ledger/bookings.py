@@ -1,0 +1,113 @@
+"""Bookings as the ledger knows them: reading, and their ends without money."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from engine.errors import Refusal
+from engine.ledger.database import moment, reading, transaction
+from engine.ledger.part import LedgerPart
+from engine.ledger.queries import query
+from engine.ledger.records import Booking
+from engine.ledger.rows import to_record
+
+
+class Bookings(LedgerPart):
+    """Reading bookings, and ending the unpaid ones."""
+
+    async def read_booking(self, booking_id: str) -> Booking | None:
+        """Read a booking with its seats, payments, captures, tickets and refunds, all of one moment.
+
+        Returns:
+            None while the ledger does not have it: an unpaid booking lives in Redis alone.
+
+        Raises:
+            Unavailable: `ledger_unavailable`.
+        """
+        async with reading(self.pool) as connection:
+            row = await connection.fetchrow(query("read_booking"), UUID(booking_id))
+        return None if row is None else to_record(row, Booking)
+
+    async def bookings_of(self, subject: str, cursor: str | None, limit: int) -> tuple[list[Booking], str | None]:
+        """List a customer's bookings, newest first.
+
+        Args:
+            subject: whose they are.
+            cursor: the last id of the page before, None for the first page.
+            limit: bookings on a page.
+
+        Returns:
+            The page, and the cursor of the next one or None.
+
+        Raises:
+            Unavailable: `ledger_unavailable`.
+        """
+        below = UUID(cursor) if cursor else None
+        async with reading(self.pool) as connection:
+            rows = await connection.fetch(query("bookings_of"), subject, below, limit + 1)
+        page = [to_record(row, Booking) for row in rows[:limit]]
+        return page, page[-1].id if len(rows) > limit else None
+
+    async def cancel_booking(self, booking_id: str, subject: str | None, reason: str = "customer") -> bool:
+        """Cancel a booking before its payment. The ledger comes first; the caller then releases the hold.
+
+        Args:
+            booking_id: the booking's, and the hold's, id.
+            subject: the customer who asks; None for the operator.
+            reason: the booking's `status_reason`.
+
+        Returns:
+            Whether the ledger has the booking, now CANCELLED; a repeat is harmless. False: it lives in Redis alone.
+
+        Raises:
+            Refusal: `not_found` (somebody else's), `not_cancellable` (paid, or ended another way).
+            Unavailable: `ledger_unavailable`; the same call is safe.
+        """
+        async with transaction(self.pool) as connection:
+            booking = await connection.fetchrow(query("lock_booking"), UUID(booking_id))
+            if booking is None:
+                return False
+            if subject is not None and booking["subject"] != subject:
+                raise Refusal("not_found")
+            if booking["status"] != "CANCELLED" and not await _end(connection, UUID(booking_id), "CANCELLED", reason):
+                raise Refusal("not_cancellable", status=booking["status"])
+        return True
+
+    async def expire_booking(self, booking_id: str, reason: str = "payment_timeout") -> bool:
+        """End a booking whose time is over: PENDING and without money becomes EXPIRED, any other stays.
+
+        Returns:
+            Whether it became EXPIRED now.
+
+        Raises:
+            Unavailable: `ledger_unavailable`; the same call is safe.
+        """
+        async with transaction(self.pool) as connection:
+            await connection.fetchrow(query("lock_booking"), UUID(booking_id))
+            return await _end(connection, UUID(booking_id), "EXPIRED", reason)
+
+    async def move_deadline(self, booking_id: str, expires_at_ms: int) -> None:
+        """Follow the hold's deadline after a failed payment; only a PENDING booking has one to move.
+
+        Raises:
+            Unavailable: `ledger_unavailable`; the same call is safe.
+        """
+        async with transaction(self.pool) as connection:
+            await connection.execute(query("move_booking_deadline"), UUID(booking_id), moment(expires_at_ms))
+
+    async def overdue_bookings(self, limit: int) -> list[str]:
+        """Give ids of PENDING bookings whose deadline in the ledger passed a while ago.
+
+        Raises:
+            Unavailable: `ledger_unavailable`.
+        """
+        async with reading(self.pool) as connection:
+            rows = await connection.fetch(query("overdue_bookings"), limit)
+        return [str(row["id"]) for row in rows]
+
+
+async def _end(connection: Any, booking_id: UUID, status: Literal["CANCELLED", "EXPIRED"], reason: str) -> bool:
+    """End a booking that the caller has locked, with its open payment sessions."""
+    if await connection.fetchval(query("end_booking"), booking_id, status, reason) is None:
+        return False
+    await connection.execute(query("expire_payments"), [booking_id])
+    return True

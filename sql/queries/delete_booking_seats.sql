@@ -1,0 +1,2 @@
+-- Forget the seats of an earlier intent.
+DELETE FROM booking_seats WHERE booking_id = $1;

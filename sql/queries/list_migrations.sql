@@ -1,0 +1,2 @@
+-- What was applied to this database.
+SELECT name, checksum FROM schema_migrations ORDER BY name;

@@ -1,0 +1,3 @@
+-- Bookings that nobody paid in time, with patience for the fact that ends them.
+SELECT id FROM bookings WHERE status = 'PENDING' AND expires_at < now() - interval '5 seconds'
+ORDER BY expires_at LIMIT $1;

@@ -1,0 +1,2 @@
+-- One capture with what is needed to sell its seats.
+SELECT * FROM capture_records WHERE gateway = $1 AND session_id = $2;

@@ -1,0 +1,2 @@
+-- One payment session.
+SELECT * FROM payment_records WHERE session_id = $1;
