@@ -15,12 +15,12 @@ SHOWTIME_KEYS = {
     "sold": "bitmap in layout order, one sentinel bit after the last seat",
     "locked": "bitmap of seats in holds, lapsed ones included until they are taken over; sentinel bit",
     "blocked": "bitmap of seats that operators took out of sale; sentinel bit",
-    "owners": "4 bytes per seat: the owner number of the hold or sale that has it; 0 is nobody",
+    "owners": "4 bytes per seat: the owner number of the hold or sale that has it; 0 is nobody, 2^32-1 blocked",
     "holds": "hash: owner number -> packed hold record (lua/include/hold_record.lua)",
     "deadlines": "sorted set: owner number by the hold's deadline in ms",
     "customers": "hash: 16 bytes of the subject -> packed bought count and live holds",
     "checkouts": "hash: owner number -> JSON text of the check-out: buyer and frozen prices",
-    "loading": "string: nonce of the load in progress",
+    "loading": "hash: nonce of the load in progress, and the customers it has brought so far",
 }
 """Keys of one showtime: `sl{tag}:<number>:<name>`. All expire 24 h after the show."""
 

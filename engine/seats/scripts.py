@@ -1,0 +1,167 @@
+"""The Lua scripts: read from `lua/`, includes rendered in, ready for `SCRIPT LOAD`.
+
+A line `-- include: seat_map` is replaced by the module `lua/include/seat_map.lua`, rendered once as
+`local seat_map = (function() ... end)()`, after the modules that it includes itself. An indented directive renders
+its modules inside that block, so that a rare branch does not cost every call the making of its functions.
+
+`python -m engine.seats.scripts --golden` refreshes the rendered copies that reviews read (`tests/lua/golden/`).
+"""
+
+import re
+import sys
+from dataclasses import dataclass, field
+from hashlib import sha1
+from pathlib import Path
+
+from engine.paths import LUA_DIR, ROOT
+from engine.seats.keys import PARTITION_KEYS, REQUEST_KEY, SHOWTIME_KEYS
+
+SHEBANG = "#!lua flags=no-writes"
+"""Marks a reader, on servers that know it (version 7 and later); 6.2 takes it for a syntax error."""
+SHEBANG_SINCE = (7,)
+GOLDEN_DIR = ROOT / "tests" / "lua" / "golden"
+
+_DIRECTIVE = re.compile(r"^(?P<indent>\s*)-- include: (?P<name>\w+)\s*$")
+_KEYS = re.compile(r"^KEYS +(?P<names>[\w ]+(?:\n +[\w ]+)*)$", re.MULTILINE)
+_PLACE = re.compile(r"user_script:(\d+)")
+
+
+class ScriptError(Exception):
+    """A script cannot be rendered: an include is missing, includes itself, or is out of sight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One rendered script.
+
+    Attributes:
+        name: the file's name without `.lua`, e.g. `claim_seats`.
+        keys: words of the header's KEYS, in order; `engine.seats.keys.script_keys` makes the real keys of them.
+        readonly: whether the script only reads.
+        source: what Redis runs.
+        sha: hex SHA-1 of `source`, the argument of EVALSHA.
+        lines: for each rendered line its place, e.g. `seat_map.lua:11`.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    readonly: bool
+    source: str
+    sha: str
+    lines: tuple[str, ...]
+
+    def locate(self, message: str) -> str:
+        """Give an error text of Redis with `user_script:71` replaced by the file and line that it means."""
+        return _PLACE.sub(lambda match: self._place(int(match[1])), message)
+
+    def _place(self, line: int) -> str:
+        return self.lines[line - 1] if 1 <= line <= len(self.lines) else f"{self.name}.lua:?"
+
+
+@dataclass(slots=True)
+class _Rendering:
+    """The text under construction: lines with their places, and which modules are in sight."""
+
+    include_dir: Path
+    lines: list[str] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+    rendered: dict[str, str] = field(default_factory=dict)
+
+    def add(self, line: str, place: str) -> None:
+        self.lines.append(line)
+        self.places.append(place)
+
+    def include(self, name: str, indent: str, path: tuple[str, ...]) -> None:
+        """Render a module and, before it, what it includes; nothing if it is already in sight."""
+        if name in path:
+            raise ScriptError(f"include cycle: {' -> '.join((*path[path.index(name):], name))}")
+        if name in self.rendered:
+            # A block's locals end with the block. That the earlier directive stands in the same block
+            # cannot be told from the text, so only modules of the top level may be met again.
+            if self.rendered[name]:
+                raise ScriptError(f"{path[0]}: {name} is included inside a block above; include it at the top level")
+            return
+        file = self.include_dir / f"{name}.lua"
+        if not file.is_file():
+            raise ScriptError(f"{path[-1]}: include {name} not found")
+        source = file.read_text(encoding="utf-8").splitlines()
+        for line in source:
+            if directive := _DIRECTIVE.match(line):
+                self.include(directive["name"], indent, (*path, name))
+        self.rendered[name] = indent
+        self.add(f"{indent}local {name} = (function()", f"{name}.lua:1")
+        for number, line in enumerate(source, 1):
+            if not _DIRECTIVE.match(line):
+                self.add(line, f"{name}.lua:{number}")
+        self.add(f"{indent}end)()", f"{name}.lua:{len(source)}")
+
+
+def render_script(path: Path, server_version: tuple[int, ...]) -> Script:
+    """Render one script for a server.
+
+    Args:
+        path: the script; its includes stand in `include/` beside it.
+        server_version: numbers of `redis_version` in INFO, e.g. `(7, 2, 4)`.
+
+    Raises:
+        ScriptError: a missing include, a cycle, or a header that names no KEYS or an unknown one.
+    """
+    text = path.read_text(encoding="utf-8")
+    readonly = text.startswith(SHEBANG)
+    rendering = _Rendering(path.parent / "include")
+    for number, line in enumerate(text.splitlines(), 1):
+        place = f"{path.name}:{number}"
+        if directive := _DIRECTIVE.match(line):
+            rendering.include(directive["name"], directive["indent"], (path.stem,))
+        elif number == 1 and readonly and server_version < SHEBANG_SINCE:
+            rendering.add("", place)
+        else:
+            rendering.add(line, place)
+    source = "\n".join(rendering.lines) + "\n"
+    return Script(
+        name=path.stem,
+        keys=_header_keys(path.stem, text),
+        readonly=readonly,
+        source=source,
+        # Redis names scripts by SHA-1; nothing is protected by it.
+        sha=sha1(source.encode(), usedforsecurity=False).hexdigest(),
+        lines=tuple(rendering.places),
+    )
+
+
+def _header_keys(name: str, text: str) -> tuple[str, ...]:
+    found = _KEYS.search(text)
+    if found is None:
+        raise ScriptError(f"{name}: the header names no KEYS")
+    keys = tuple(found["names"].split())
+    for key in keys:
+        if key not in SHOWTIME_KEYS and key not in PARTITION_KEYS and key != REQUEST_KEY:
+            raise ScriptError(f"{name}: unknown key {key} in the header")
+    return keys
+
+
+def load_scripts(server_version: tuple[int, ...], directory: Path = LUA_DIR) -> dict[str, Script]:
+    """Render every script of a directory, by name. See `render_script` for arguments and errors."""
+    return {path.stem: render_script(path, server_version) for path in sorted(directory.glob("*.lua"))}
+
+
+def golden_copies() -> dict[Path, str]:
+    """Give, by path, the text that each golden copy must have: the script as a server of version 7 runs it."""
+    return {GOLDEN_DIR / f"{name}.lua": script.source for name, script in load_scripts(SHEBANG_SINCE).items()}
+
+
+def refresh_golden_copies() -> None:
+    """Write the golden copies and remove those whose script is gone."""
+    copies = golden_copies()
+    GOLDEN_DIR.mkdir(parents=True, exist_ok=True)
+    for path in GOLDEN_DIR.glob("*.lua"):
+        if path not in copies:
+            path.unlink()
+    for path, source in copies.items():
+        path.write_text(source, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--golden"]:
+        sys.exit("usage: python -m engine.seats.scripts --golden")
+    refresh_golden_copies()

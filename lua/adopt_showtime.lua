@@ -1,0 +1,58 @@
+--[[
+Take a showtime over into a new generation, when its data was proved complete up to a seq.
+
+KEYS     meta sold locked blocked owners holds deadlines customers checkouts request
+ARGV     1 new generation  2 not_after_ms  3 request  4 old generation  5 old seq
+RETURNS  too_late
+         replayed, the first answer | idempotency_key_reused
+         not_loaded | damaged
+         stale_generation, generation, seq: it is not what was proved
+         adopted, version
+RAISES   nothing
+EMITS    nothing
+COST     O(1)
+]]
+-- include: clock
+-- include: request
+-- include: intact
+
+-- names
+local keys = {
+  meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], owners = KEYS[5], holds = KEYS[6],
+  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], request = KEYS[10],
+}
+local generation, not_after_ms, request_text = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local old_generation, old_seq = ARGV[4], ARGV[5]
+
+-- check
+local now_ms = clock.now_ms()
+if now_ms > not_after_ms then
+  return {'too_late', now_ms}
+end
+local replay = request.recall(keys.request, request_text, now_ms)
+if replay then
+  return replay
+end
+local fields = redis.pcall('HMGET', keys.meta, 'generation', 'seq', 'seats', 'version')
+if fields.err then
+  return {'damaged', now_ms}
+end
+local stamp, seq, seats, version = fields[1], fields[2], fields[3], fields[4]
+if not stamp and not seats then
+  return {'not_loaded', now_ms}
+end
+if not (stamp and seq and seats and version) or not intact.check(keys, tonumber(seats)) then
+  return {'damaged', now_ms}
+end
+if stamp ~= old_generation or seq ~= old_seq then
+  return {'stale_generation', now_ms, stamp, seq}
+end
+
+-- change
+redis.call('HDEL', keys.meta, 'generation')
+redis.call('HSET', keys.meta, 'generation', generation, 'seq', 0)
+
+-- answer
+local answer = {'adopted', now_ms, tonumber(version)}
+request.remember(keys.request, request_text, answer, now_ms, now_ms)
+return answer

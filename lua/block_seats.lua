@@ -1,0 +1,86 @@
+--[[
+Take seats out of sale for staff, all or nothing, or give blocked ones back.
+
+KEYS     meta sold locked blocked owners holds deadlines customers checkouts facts lapses request
+ARGV     1 generation  2 not_after_ms  3 request  4 mode: block or unblock  5 evict 0 or 1: end live holds in the way
+         6.. seats
+RETURNS  too_late
+         replayed, the first answer | idempotency_key_reused
+         not_loaded | stale_generation, generation, seq | rebuilding | damaged
+         seats_taken, (seat, reason, deadline_ms, owner, claimed_at_ms)... as in claim_seats (block only)
+         blocked, version, seats... | unblocked, version, seats given back...
+RAISES   an index that is no seat of the showtime, or comes twice
+EMITS    booking_expired, for each lapsed booking in the way; booking_cancelled, for each that is evicted
+COST     O(seats given + seats of the holds ended)
+]]
+-- include: clock
+-- include: entry
+-- include: request
+-- include: showtime
+-- include: intact
+-- include: seat_map
+-- include: end_hold
+-- include: takeover
+
+-- names
+local keys = {
+  meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], owners = KEYS[5], holds = KEYS[6],
+  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], facts = KEYS[10], lapses = KEYS[11],
+  request = KEYS[12],
+}
+local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
+local blocking, evict = ARGV[4] == 'block', ARGV[5] == '1'
+local FIRST_SEAT = 6
+
+-- check
+local now_ms = clock.now_ms()
+local meta, refusal = entry.writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
+if refusal then
+  return refusal
+end
+if not intact.check(keys, meta.seats) then
+  return {'damaged', now_ms}
+end
+local seats = seat_map.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
+local lapsed, evicted = {}, {}
+if blocking then
+  local verdict = takeover.judge(keys, seats, '', meta.policy, now_ms)
+  if not verdict then
+    return {'damaged', now_ms}
+  end
+  local taken = evict and verdict.kept or verdict.taken
+  if #taken > 0 then
+    return takeover.refusal(taken, now_ms)
+  end
+  lapsed, evicted = verdict.lapsed, verdict.live
+else
+  local blocked = {}
+  for _, seat in ipairs(seats) do
+    if redis.call('GETBIT', keys.blocked, seat) == 1 then
+      table.insert(blocked, seat)
+    end
+  end
+  seats = blocked
+end
+
+-- change
+-- A deletion first: at maxmemory it lets the rest follow.
+redis.call('HDEL', keys.meta, 'none')
+local trace = request.trace(request_text)
+for _, hold in ipairs(lapsed) do
+  end_hold.free(keys, meta, generation, hold, 'expired', 'payment_timeout', now_ms, trace)
+end
+for _, hold in ipairs(evicted) do
+  end_hold.free(keys, meta, generation, hold, 'cancelled', 'staff', now_ms, trace)
+end
+if #seats > 0 then
+  seat_map.set(keys.blocked, keys.owners, seats, blocking and seat_map.BLOCKED or 0)
+  meta.version = meta.version + 1
+  showtime.save(keys.meta, meta)
+end
+
+-- answer
+local version = showtime.version(meta, keys.deadlines, now_ms)
+local answer = {blocking and 'blocked' or 'unblocked', now_ms, version, unpack(seats)}
+request.remember(keys.request, request_text, answer, now_ms, now_ms)
+return answer

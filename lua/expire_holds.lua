@@ -1,0 +1,73 @@
+--[[
+End holds whose time is over, so that viewers are told; correctness does not depend on it.
+
+KEYS     meta sold locked blocked owners holds deadlines customers checkouts facts lapses request
+ARGV     1 generation  2 not_after_ms  3 request  4 limit: holds ended by one call
+RETURNS  too_late
+         replayed, the first answer | idempotency_key_reused
+         stale_generation, generation, seq | rebuilding | damaged
+         expired, holds ended, next_lapse_ms (0: no hold); of a showtime not loaded: 0, 0
+RAISES   nothing
+EMITS    booking_expired, of each hold that was checked out
+COST     O(seats of the holds ended)
+]]
+-- include: clock
+-- include: entry
+-- include: request
+-- include: showtime
+-- include: intact
+-- include: hold_record
+-- include: deadlines
+-- include: end_hold
+
+-- names
+local keys = {
+  meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], owners = KEYS[5], holds = KEYS[6],
+  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], facts = KEYS[10], lapses = KEYS[11],
+  request = KEYS[12],
+}
+local generation, not_after_ms, request_text, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+
+-- check
+local now_ms = clock.now_ms()
+local meta, refusal = entry.writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
+if refusal and refusal[1] ~= 'not_loaded' then
+  return refusal
+end
+if meta and not intact.check(keys, meta.seats) then
+  return {'damaged', now_ms}
+end
+local lapsed, capped = {}, {}
+if meta then
+  local latest_ms = now_ms + meta.policy.ahead_max_ms
+  for _, owner in ipairs(redis.call('ZRANGEBYSCORE', keys.deadlines, '-inf', now_ms, 'LIMIT', 0, limit)) do
+    local hold = hold_record.read(keys.holds, keys.deadlines, owner, meta.policy, now_ms)
+    if not hold or not end_hold.sound(keys.owners, hold) then
+      return {'damaged', now_ms}
+    end
+    table.insert(lapsed, hold)
+  end
+  for _, owner in ipairs(redis.call('ZRANGEBYSCORE', keys.deadlines, '(' .. latest_ms, '(inf', 'LIMIT', 0, limit)) do
+    table.insert(capped, {owner = owner, deadline_ms = latest_ms})
+  end
+end
+
+-- change
+local next_lapse_ms = 0
+if meta then
+  for _, hold in ipairs(lapsed) do
+    end_hold.free(keys, meta, generation, hold, 'expired', 'payment_timeout', now_ms, request.trace(request_text))
+  end
+  -- A deletion first, whether or not a hold was ended: the rest must not be refused at maxmemory.
+  redis.call('ZREM', keys.lapses, showtime.number(keys.meta))
+  showtime.save(keys.meta, meta)
+  deadlines.mend(keys.deadlines, keys.lapses, keys.meta, meta, capped)
+  next_lapse_ms = deadlines.renew(keys.deadlines, keys.lapses, keys.meta)
+else
+  redis.call('ZREM', keys.lapses, showtime.number(keys.meta))
+end
+
+-- answer
+local answer = {'expired', now_ms, #lapsed, next_lapse_ms}
+request.remember(keys.request, request_text, answer, now_ms, now_ms)
+return answer

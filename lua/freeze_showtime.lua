@@ -1,0 +1,51 @@
+--[[
+Freeze a showtime, open it again, or set it under rebuilding, loaded or not; a load in progress is lost.
+
+KEYS     meta loading request
+ARGV     1 generation (not compared)  2 not_after_ms  3 request  4 state: open, frozen or rebuilding
+RETURNS  too_late
+         replayed, the first answer | idempotency_key_reused
+         damaged
+         showtime_closed, CANCELLED
+         frozen, version (0: it was not loaded)
+RAISES   another state
+EMITS    nothing
+COST     O(1)
+]]
+-- include: clock
+-- include: request
+
+-- names
+local meta_key, loading_key, request_key = KEYS[1], KEYS[2], KEYS[3]
+local not_after_ms, request_text, state = tonumber(ARGV[2]), ARGV[3], ARGV[4]
+
+-- check
+local now_ms = clock.now_ms()
+if now_ms > not_after_ms then
+  return {'too_late', now_ms}
+end
+local replay = request.recall(request_key, request_text, now_ms)
+if replay then
+  return replay
+end
+assert(state == 'open' or state == 'frozen' or state == 'rebuilding', 'a state is open, frozen or rebuilding')
+local fields = redis.pcall('HMGET', meta_key, 'status', 'version')
+if fields.err then
+  return {'damaged', now_ms}
+end
+local status, version = fields[1], tonumber(fields[2] or '0')
+if status == 'cancelled' then
+  return {'showtime_closed', now_ms, 'CANCELLED'}
+end
+
+-- change
+redis.call('UNLINK', loading_key)
+if status and status ~= state then
+  version = version + 1
+  redis.call('HSET', meta_key, 'status', state, 'version', version)
+end
+
+-- answer
+local answer = {'frozen', now_ms, version}
+request.remember(request_key, request_text, answer, now_ms, now_ms)
+return answer

@@ -1,0 +1,33 @@
+-- A customer's holds of one showtime, live and lapsed: only live ones count for the limits.
+-- include: hold_record
+-- include: end_hold
+local customer_holds = {}
+
+-- Gives {live, lapsed: lists of holds; seats: of the live ones}, or nil if the keys contradict each other.
+function customer_holds.read(keys, customer, rules, now_ms)
+  local found = {live = {}, lapsed = {}, seats = 0}
+  for _, entry in ipairs(customer.holds) do
+    local hold = hold_record.read(keys.holds, keys.deadlines, entry.owner, rules, now_ms)
+    if not hold or not end_hold.sound(keys.owners, hold) then
+      return nil
+    end
+    if hold.lapsed then
+      table.insert(found.lapsed, hold)
+    else
+      table.insert(found.live, hold)
+      found.seats = found.seats + #hold.seats
+    end
+  end
+  return found
+end
+
+-- Flat list of owner, claimed_at_ms: what Python makes hold ids of.
+function customer_holds.names(holds)
+  local names = {}
+  for i, hold in ipairs(holds) do
+    names[2 * i - 1], names[2 * i] = hold.owner, hold.claimed_at_ms
+  end
+  return names
+end
+
+return customer_holds

@@ -1,0 +1,60 @@
+-- Ending a hold: all its seats become free, all its records go, and a booking's end becomes a fact.
+-- include: showtime
+-- include: seat_map
+-- include: customer_record
+-- include: hold_id
+-- include: facts
+local end_hold = {}
+
+-- Whether every seat of the hold still is the hold's: only then may it be ended.
+function end_hold.sound(owners_key, hold)
+  return seat_map.all_of(owners_key, seat_map.runs(hold.seats), hold.owner)
+end
+
+-- The holds of both lists, each once.
+function end_hold.joined(some, others)
+  local joined, seen = {}, {}
+  for _, list in ipairs({some, others}) do
+    for _, hold in ipairs(list) do
+      if not seen[hold.owner] then
+        seen[hold.owner] = true
+        table.insert(joined, hold)
+      end
+    end
+  end
+  return joined
+end
+
+-- Take a hold's records away, leaving its seats. Begins with HDEL: it can always finish, also at maxmemory.
+-- `bought` seats go over to what the customer has bought.
+function end_hold.forget(keys, hold, bought)
+  redis.call('HDEL', keys.holds, hold.owner)
+  redis.call('HDEL', keys.checkouts, hold.owner)
+  redis.call('ZREM', keys.deadlines, hold.owner)
+  customer_record.change(keys.customers, hold.subject, hold.owner, 0, bought)
+end
+
+-- End a hold; `ending` is 'expired' or 'cancelled'. The caller saves meta.
+function end_hold.free(keys, meta, generation, hold, ending, reason, now_ms, trace)
+  local checkout = redis.call('HGET', keys.checkouts, hold.owner) or ''
+  local runs = seat_map.runs(hold.seats)
+  end_hold.forget(keys, hold, 0)
+  seat_map.mark(keys.locked, runs, 0)
+  seat_map.give(keys.owners, runs, 0)
+  meta.version = meta.version + 1
+  if hold.status == 'P' then
+    local booking = hold_id.text(hold.claimed_at_ms, hold.owner, showtime.number(keys.meta))
+    local kind = ending == 'expired' and 'booking_expired' or 'booking_cancelled'
+    facts.emit(keys.facts, keys.meta, generation, kind, booking, now_ms, {
+      booking = booking,
+      owner = hold.owner,
+      claimed_at_ms = hold.claimed_at_ms,
+      deadline_ms = hold.deadline_ms,
+      seats = hold.seats,
+      reason = reason,
+      checkout = checkout,
+    }, trace)
+  end
+end
+
+return end_hold

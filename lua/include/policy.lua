@@ -1,0 +1,41 @@
+-- A showtime's rules, packed in 54 bytes so that meta keeps Redis' compact hash encoding (values of at most 64 bytes).
+local policy = {}
+
+local FORMAT = '>I4I4I4I4HHHI8I8I8I8'
+local PAYMENT_RETRY_TTL_MS = 300000
+
+policy.COUNT = 11
+
+-- Pack 11 numbers that start at values[first]: hold_ttl_ms, payment_ttl_ms, hold_max_ms, claim_max_ms,
+-- seats_per_hold_max, holds_per_customer_max, seats_per_customer_max, sales_open_ms, sales_stop_ms, ends_ms,
+-- keys_until_ms.
+function policy.pack(values, first)
+  local numbers = {}
+  for i = 1, policy.COUNT do
+    numbers[i] = assert(tonumber(values[first + i - 1]), 'a policy is 11 numbers')
+  end
+  return struct.pack(FORMAT, unpack(numbers))
+end
+
+function policy.read(packed)
+  local hold_ttl_ms, payment_ttl_ms, hold_max_ms, claim_max_ms, seats_per_hold_max, holds_per_customer_max,
+    seats_per_customer_max, sales_open_ms, sales_stop_ms, ends_ms, keys_until_ms = struct.unpack(FORMAT, packed)
+  return {
+    hold_ttl_ms = hold_ttl_ms,
+    payment_ttl_ms = payment_ttl_ms,
+    payment_retry_ttl_ms = PAYMENT_RETRY_TTL_MS,
+    hold_max_ms = hold_max_ms,
+    claim_max_ms = claim_max_ms,
+    seats_per_hold_max = seats_per_hold_max,
+    holds_per_customer_max = holds_per_customer_max,
+    seats_per_customer_max = seats_per_customer_max,
+    sales_open_ms = sales_open_ms,
+    sales_stop_ms = sales_stop_ms,
+    ends_ms = ends_ms,
+    keys_until_ms = keys_until_ms,
+    -- No deadline lies further ahead than this, unless the clock was set back.
+    ahead_max_ms = math.max(hold_ttl_ms, payment_ttl_ms, PAYMENT_RETRY_TTL_MS),
+  }
+end
+
+return policy

@@ -1,0 +1,41 @@
+#!lua flags=no-writes
+--[[
+Read one live hold or booking.
+
+KEYS     meta holds deadlines checkouts
+ARGV     1 generation  2 owner  3 claimed_at_ms  4 subject, '' for staff
+RETURNS  not_loaded | stale_generation, generation, seq | damaged
+         not_found (never issued, or another's) | hold_expired
+         hold, the hold answer (include/hold_answer.lua)
+RAISES   nothing
+EMITS    nothing
+COST     O(seats of the hold)
+]]
+-- include: clock
+-- include: showtime
+-- include: intact
+-- include: hold_record
+-- include: hold_answer
+
+-- names
+local keys = {meta = KEYS[1], holds = KEYS[2], deadlines = KEYS[3], checkouts = KEYS[4]}
+local generation, owner, claimed_at_ms, subject = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+
+-- check
+local now_ms = clock.now_ms()
+local meta, refusal = showtime.look(keys.meta, generation, now_ms)
+if refusal then
+  return refusal
+end
+if not intact.check(keys, meta.seats) then
+  return {'damaged', now_ms}
+end
+local hold
+hold, refusal = hold_record.own(keys.holds, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
+if refusal then
+  return refusal
+end
+
+-- answer
+local version = showtime.version(meta, keys.deadlines, now_ms)
+return hold_answer.give('hold', now_ms, version, hold, meta.policy, redis.call('HGET', keys.checkouts, owner) or '')

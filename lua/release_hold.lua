@@ -1,0 +1,66 @@
+--[[
+End a hold before its time and free its seats; a hold that is gone already is no harm.
+
+KEYS     meta sold locked blocked owners holds deadlines customers checkouts facts lapses request
+ARGV     1 generation  2 not_after_ms  3 request  4 owner  5 claimed_at_ms  6 subject, '' for staff and the system
+         7 ending: cancelled or expired  8 reason, e.g. customer
+RETURNS  too_late
+         replayed, the first answer | idempotency_key_reused
+         not_loaded | stale_generation, generation, seq | rebuilding | damaged
+         not_found (another's) | gone
+         released, version
+RAISES   nothing
+EMITS    booking_cancelled | booking_expired, of a hold that was checked out; of a lapsed one always booking_expired
+COST     O(seats of the hold)
+]]
+-- include: clock
+-- include: entry
+-- include: request
+-- include: showtime
+-- include: intact
+-- include: hold_record
+-- include: end_hold
+
+-- names
+local keys = {
+  meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], owners = KEYS[5], holds = KEYS[6],
+  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], facts = KEYS[10], lapses = KEYS[11],
+  request = KEYS[12],
+}
+local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
+local owner, claimed_at_ms, subject, ending, reason = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+
+-- check
+local now_ms = clock.now_ms()
+local meta, refusal = entry.writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
+if refusal then
+  return refusal
+end
+if not intact.check(keys, meta.seats) then
+  return {'damaged', now_ms}
+end
+local hold, damaged = hold_record.find(keys.holds, keys.deadlines, owner, claimed_at_ms, meta.policy, now_ms)
+if damaged then
+  return {'damaged', now_ms}
+end
+if not hold then
+  return {'gone', now_ms}
+end
+if subject ~= '' and hold.subject ~= subject then
+  return {'not_found', now_ms}
+end
+if not end_hold.sound(keys.owners, hold) then
+  return {'damaged', now_ms}
+end
+if hold.lapsed then
+  ending, reason = 'expired', 'payment_timeout'
+end
+
+-- change
+end_hold.free(keys, meta, generation, hold, ending, reason, now_ms, request.trace(request_text))
+showtime.save(keys.meta, meta)
+
+-- answer
+local answer = {'released', now_ms, showtime.version(meta, keys.deadlines, now_ms)}
+request.remember(keys.request, request_text, answer, hold.deadline_ms, now_ms)
+return answer

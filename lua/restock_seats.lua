@@ -1,0 +1,68 @@
+--[[
+Give seats of a sale back to stock: only those that still are that very sale's.
+
+KEYS     meta sold owners customers facts request
+ARGV     1 generation  2 not_after_ms  3 request  4 subject  5 booking  6 sale number  7 business id of the fact
+         8.. seats
+RETURNS  too_late
+         replayed, the first answer | idempotency_key_reused
+         not_loaded | stale_generation, generation, seq | rebuilding | damaged
+         restocked_already: no seat of these is the sale's any more
+         restocked, seats freed...
+RAISES   an index that is no seat of the showtime, or comes twice
+EMITS    seats_restocked
+COST     O(seats given)
+]]
+-- include: clock
+-- include: entry
+-- include: request
+-- include: showtime
+-- include: intact
+-- include: seat_map
+-- include: customer_record
+-- include: facts
+
+-- names
+local keys = {
+  meta = KEYS[1], sold = KEYS[2], owners = KEYS[3], customers = KEYS[4], facts = KEYS[5], request = KEYS[6],
+}
+local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
+local subject, booking, sale, business_id = ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7]
+local FIRST_SEAT = 8
+
+-- check
+local now_ms = clock.now_ms()
+local meta, refusal = entry.writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
+if refusal then
+  return refusal
+end
+if not intact.check(keys, meta.seats) then
+  return {'damaged', now_ms}
+end
+local seats = seat_map.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
+local freed = {}
+for i, owner in ipairs(seat_map.owners(keys.owners, seat_map.runs(seats))) do
+  -- ABA: the seat may have been sold again meanwhile, or claimed under a new number.
+  if owner == sale and redis.call('GETBIT', keys.sold, seats[i]) == 1 then
+    table.insert(freed, seats[i])
+  end
+end
+if #freed == 0 then
+  return {'restocked_already', now_ms}
+end
+
+-- change
+customer_record.change(keys.customers, subject, 0, 0, -#freed)
+seat_map.set(keys.sold, keys.owners, freed, 0)
+meta.version = meta.version + 1
+showtime.save(keys.meta, meta)
+facts.emit(keys.facts, keys.meta, generation, 'seats_restocked', business_id, now_ms, {
+  booking = booking,
+  sale = sale,
+  seats = freed,
+}, request.trace(request_text))
+
+-- answer
+local answer = {'restocked', now_ms, unpack(freed)}
+request.remember(keys.request, request_text, answer, now_ms, now_ms)
+return answer

@@ -1,0 +1,114 @@
+--[[
+Sell the seats of a paid booking: its live hold becomes a sale; without one, only if all its seats are still free.
+
+KEYS     meta sold locked blocked owners holds deadlines customers checkouts facts lapses request
+ARGV     1 generation  2 not_after_ms  3 request  4 owner  5 claimed_at_ms  6 subject  7 booking  8 gateway
+         9 payment session  10.. seats
+RETURNS  too_late
+         replayed, the first answer | idempotency_key_reused
+         not_loaded | stale_generation, generation, seq | rebuilding | damaged
+         sold_already, sale number
+         not_found (another's hold) | showtime_closed, CANCELLED or ENDED or FROZEN | hold_changed
+         not_on_sale, sales_open_ms (late payment only)
+         seats_taken, (seat, reason, deadline_ms, owner, claimed_at_ms)... as in claim_seats (late payment only)
+         sold, sale number (the hold's owner number), late 0 or 1, seq
+RAISES   an index that is no seat of the showtime, or comes twice
+EMITS    seats_sold; booking_expired, for each lapsed booking that is taken over, and first for the booking itself
+         when its own lapsed hold was still there
+COST     O(seats sold + seats of the holds taken over)
+]]
+-- include: clock
+-- include: entry
+-- include: request
+-- include: showtime
+-- include: intact
+-- include: seat_map
+-- include: hold_record
+-- include: customer_record
+-- include: end_hold
+-- include: takeover
+-- include: facts
+
+-- names
+local keys = {
+  meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], owners = KEYS[5], holds = KEYS[6],
+  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], facts = KEYS[10], lapses = KEYS[11],
+  request = KEYS[12],
+}
+local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
+local owner, claimed_at_ms, subject = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+local booking, gateway, session = ARGV[7], ARGV[8], ARGV[9]
+local FIRST_SEAT = 10
+
+-- check
+local now_ms = clock.now_ms()
+local meta, refusal = entry.writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
+if refusal then
+  return refusal
+end
+if not intact.check(keys, meta.seats) then
+  return {'damaged', now_ms}
+end
+local rules = meta.policy
+local seats = seat_map.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
+local runs = seat_map.runs(seats)
+if seat_map.all_of(keys.owners, runs, owner) and seat_map.all_marked(keys.sold, runs) then
+  return {'sold_already', now_ms, owner}
+end
+local hold, damaged = hold_record.read(keys.holds, keys.deadlines, owner, rules, now_ms)
+if damaged or (hold and not end_hold.sound(keys.owners, hold)) then
+  return {'damaged', now_ms}
+end
+if hold and (hold.subject ~= subject or hold.claimed_at_ms ~= claimed_at_ms) then
+  return {'not_found', now_ms}
+end
+local late = not hold or hold.lapsed
+-- A running checkout may finish; a late payment is a new claim of free seats.
+refusal = late and showtime.closed(meta, now_ms) or showtime.over(meta, now_ms)
+if refusal then
+  return refusal
+end
+local lapsed = {}
+if late then
+  local verdict = takeover.judge(keys, seats, subject, rules, now_ms)
+  if not verdict then
+    return {'damaged', now_ms}
+  end
+  if #verdict.taken > 0 then
+    return takeover.refusal(verdict.taken, now_ms)
+  end
+  lapsed = end_hold.joined({hold}, verdict.lapsed)
+elseif table.concat(hold.seats, ' ') ~= table.concat(seats, ' ') then
+  return {'hold_changed', now_ms}
+end
+
+-- change
+local trace = request.trace(request_text)
+if late then
+  -- Nothing at maxmemory may keep paid seats from being sold: a deletion first, see hold_record.save.
+  redis.call('HDEL', keys.holds, owner)
+  for _, gone in ipairs(lapsed) do
+    end_hold.free(keys, meta, generation, gone, 'expired', 'payment_timeout', now_ms, trace)
+  end
+  seat_map.give(keys.owners, runs, owner)
+  customer_record.change(keys.customers, subject, owner, 0, #seats)
+else
+  end_hold.forget(keys, hold, #seats)
+  seat_map.mark(keys.locked, runs, 0)
+end
+seat_map.mark(keys.sold, runs, 1)
+meta.version = meta.version + 1
+showtime.save(keys.meta, meta)
+local seq = facts.emit(keys.facts, keys.meta, generation, 'seats_sold', session, now_ms, {
+  booking = booking,
+  gateway = gateway,
+  session = session,
+  sale = owner,
+  late = late,
+  seats = seats,
+}, trace)
+
+-- answer
+local answer = {'sold', now_ms, owner, late and 1 or 0, seq}
+request.remember(keys.request, request_text, answer, now_ms, now_ms)
+return answer
