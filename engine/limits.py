@@ -100,6 +100,14 @@ LANE_SILENT_TICKS_MAX = 6
 """A connection that owes answers and is silent for so many ticks is given up."""
 NOSCRIPT_REPEATS_MAX = 8
 """How often one call is repeated after Redis had forgotten its script."""
+KEY_NAMES_CACHED_MAX = 16_384
+"""Key names that a process keeps ready, per showtime and script."""
+
+# --- Seat maps
+SNAPSHOTS_PER_SHOWTIME_MAX = 1_024
+"""Older seat maps of one showtime that a process keeps to answer `since`."""
+SNAPSHOTS_BYTES_MAX = 64 * 1024 * 1024
+"""All of them together."""
 
 # --- Accounts
 REFRESH_TOKEN_TTL_S = 30 * 24 * 3600
