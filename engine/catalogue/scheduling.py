@@ -162,7 +162,7 @@ def _busy(conflicts: list[dict[str, Any]]) -> Refusal:
     return Refusal("auditorium_busy", "another showtime runs in the auditorium then", conflicts=conflicts)
 
 
-def settle_prices(prices: Mapping[str, int], tiers: Sequence[str], pointer: str) -> dict[str, int]:
+def settle_prices(prices: Mapping[Any, int], tiers: Sequence[str], pointer: str) -> dict[str, int]:
     """Keep the prices of the tiers that the layout has.
 
     Raises:
