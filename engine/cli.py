@@ -1,0 +1,209 @@
+"""The `seatlock` command. Each command imports what it runs only when it is called, so that all start quickly."""
+
+import os
+import sys
+from collections.abc import Coroutine
+from enum import StrEnum
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from engine.errors import CommandError, SeatlockError
+
+T = TypeVar("T")
+
+USAGE_STATUS = 2
+FAILED_STATUS = 1
+INTERRUPTED_STATUS = 130
+DRAIN_S = 5
+"""How long the API finishes requests that it has begun when it is told to stop."""
+
+app = typer.Typer(
+    name="seatlock",
+    help="Sell cinema seats: holds in Redis, the ledger in PostgreSQL, an HTTP API.",
+    epilog="Settings come from SEATLOCK_* variables; where none is set, a running `seatlock dev` is used.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+users = typer.Typer(help="Accounts.")
+app.add_typer(users, name="users")
+
+
+class Profile(StrEnum):
+    """What `seed` loads."""
+
+    demo = "demo"
+    onsale = "onsale"
+
+
+class UserRole(StrEnum):
+    """What an account may do."""
+
+    customer = "customer"
+    staff = "staff"
+    admin = "admin"
+
+
+def main() -> None:
+    """Run the command line; every expected failure is one line and a status other than 0."""
+    words = sys.argv[1:] or ["--help"]
+    try:
+        sys.exit(app(words, prog_name="seatlock", standalone_mode=False))
+    except SeatlockError as error:
+        text = str(error)
+        _fail(text if isinstance(error, CommandError) or text == error.code else f"{error.code}: {text}", FAILED_STATUS)
+    except typer.TyperException as error:
+        _fail(error.format_message().replace("Value error, ", ""), USAGE_STATUS)
+    except (typer.Abort, KeyboardInterrupt):
+        _fail("interrupted", INTERRUPTED_STATUS)
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), FAILED_STATUS)
+
+
+@app.command()
+def dev() -> None:
+    """Run everything on this machine: Valkey, PostgreSQL, API, worker, fake gateway, with demo data."""
+    from engine.dev import Dev
+
+    Dev(os.environ).run()
+
+
+@app.command()
+def api() -> None:
+    """Serve the HTTP API on SEATLOCK_HOST and SEATLOCK_PORT."""
+    import uvicorn
+
+    from engine.data_folder import find_servers
+    from engine.listening import listen
+
+    settings, environ = find_servers(os.environ, "redis_url", "database_url")
+    server = listen(settings.host, settings.port)
+    os.environ.update(environ)
+    config = uvicorn.Config(
+        "api.app:create_app_from_env",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        server_header=False,
+        log_level=settings.log_level,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+    uvicorn.Server(config).run(sockets=[server])
+
+
+@app.command()
+def worker() -> None:
+    """Carry facts into the ledger, settle captures, end lapsed holds. Several may run."""
+    from engine.data_folder import find_servers
+    from engine.worker import run_worker
+
+    settings, _ = find_servers(os.environ, "redis_url", "database_url")
+    _run(run_worker(settings))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the shape that this version needs."""
+    from engine.data_folder import find_servers
+    from engine.ledger.migrations import migrate as apply_migrations
+
+    settings, _ = find_servers(os.environ, "database_url")
+    applied = _run(apply_migrations(settings.database_url))
+    print(f"applied {', '.join(applied)}" if applied else "nothing to apply")
+
+
+@app.command()
+def seed(
+    profile: Annotated[Profile, typer.Option(help="demo: a chain of cinemas; onsale: one big opening")] = Profile.demo,
+) -> None:
+    """Load the demo catalogue; what is there already stays."""
+    from engine.catalogue.demo import seed_profile
+    from engine.data_folder import find_servers
+
+    settings, _ = find_servers(os.environ, "database_url")
+    print(_run(seed_profile(settings, profile.value)))
+
+
+@users.command("add")
+def add_user(
+    email: str,
+    role: Annotated[UserRole, typer.Option(help="what the account may do")] = UserRole.customer,
+    name: Annotated[str, typer.Option(help="how the person is called")] = "",
+    cinema: Annotated[list[int], typer.Option(help="number of a cinema that staff works for; repeatable")] = [],  # noqa: B006 - typer copies it
+    manager: Annotated[bool, typer.Option("--manager", help="staff may decide about money there")] = False,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="read the password from a line of stdin")
+    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="change the account if it exists")] = False,
+) -> None:
+    """Add an account; without --password-stdin a random password is made and printed."""
+    import secrets
+
+    from engine.data_folder import find_servers
+
+    settings, _ = find_servers(os.environ, "database_url")
+    password = sys.stdin.readline().rstrip("\n") if password_stdin else secrets.token_urlsafe(12)
+    user = _run(_add_user(settings, email, password, role.value, name, cinema, manager=manager, replace=replace))
+    print(f"{user.role} {user.email} {user.id}" + ("" if password_stdin else f" password {password}"))
+
+
+@app.command()
+def key(
+    what: Annotated[str, typer.Argument(help="a showtime's number, or `facts` or `lapses` for every partition")],
+    name: Annotated[str, typer.Argument(help="only this key of the showtime, e.g. `meta`")] = "",
+) -> None:
+    """Print the Redis keys of a showtime, or those of all partitions."""
+    from engine.limits import PARTITIONS, SHOWTIME_NUMBER_MAX
+    from engine.seats.keys import PARTITION_KEYS, SHOWTIME_KEYS, partition_key, partition_of, showtime_key
+
+    if what in PARTITION_KEYS and not name:
+        print("\n".join(partition_key(partition, what) for partition in range(PARTITIONS)))
+        return
+    if not (what.isascii() and what.isdigit() and 1 <= int(what) <= SHOWTIME_NUMBER_MAX):
+        raise CommandError(f"{what} is neither a showtime's number nor one of {', '.join(PARTITION_KEYS)}")
+    showtime = int(what)
+    if name:
+        if name not in SHOWTIME_KEYS:
+            raise CommandError(f"a showtime has no key {name}, but {', '.join(SHOWTIME_KEYS)}")
+        print(showtime_key(showtime, name))
+        return
+    for one, meaning in SHOWTIME_KEYS.items():
+        print(f"{showtime_key(showtime, one):<24} {meaning}")
+    for one, meaning in PARTITION_KEYS.items():
+        print(f"{partition_key(partition_of(showtime), one):<24} {meaning}")
+
+
+async def _add_user(
+    settings: Any, email: str, password: str, role: Any, name: str, cinemas: list[int], **flags: bool
+) -> Any:
+    from engine.accounts.passwords import Passwords
+    from engine.accounts.tokens import Tokens
+    from engine.accounts.users import Accounts
+    from engine.ledger.database import open_pool
+
+    pool: Any = await open_pool(settings)
+    passwords = Passwords()
+    try:
+        # Nobody logs in here, so the secret that signs tokens is not asked for.
+        accounts = Accounts(pool, Tokens(b"", settings.token_ttl_s), passwords)
+        return await accounts.add_user(email, password, role, name=name, cinemas=cinemas, **flags)
+    finally:
+        passwords.close()
+        await pool.close()
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    import uvloop
+
+    return uvloop.run(work)
+
+
+def _fail(text: str, status: int) -> NoReturn:
+    print("seatlock: " + " ".join(text.split()), file=sys.stderr)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

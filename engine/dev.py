@@ -1,0 +1,223 @@
+"""`seatlock dev`: everything on one machine, from one command, in one folder.
+
+Valkey, PostgreSQL, the fake gateway, the worker and the API run as children, each with a keeper, so that nothing
+is left behind even when this process is killed with -9.
+"""
+
+import asyncio
+import http.client
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from engine.catalogue.demo import seed_demo
+from engine.data_folder import ENV_NAME, keep_secret, write_env
+from engine.demo_logins import Login, make_demo_logins
+from engine.embedded.binaries import find_postgres, find_valkey
+from engine.embedded.folders import FolderLock, make_closed_folder
+from engine.embedded.kept_process import KeptProcess, start_kept, take_lock
+from engine.embedded.postgres import EmbeddedPostgres
+from engine.embedded.valkey import EmbeddedValkey
+from engine.errors import CommandError
+from engine.ledger.database import open_pool
+from engine.ledger.migrations import migrate
+from engine.listening import free_port, local_url
+from engine.progress import Progress
+from engine.settings import Settings, load_settings
+from engine.supervisor import LOOK_EVERY_S, Supervisor
+
+READY_TIMEOUT_S = 60.0
+CHILD_GRACE_S = 8.0
+"""Given to the API to finish the requests it has begun, and to the worker to finish its batch."""
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM. A KeyboardInterrupt, because event loops let no other exception through."""
+
+
+class Command:
+    """A child that runs a command of ours or of uvicorn; a service of the supervisor."""
+
+    def __init__(self, name: str, argv: list[str], environ: Mapping[str, str], folder: Path, held: int) -> None:
+        self._name = name
+        self._argv = argv
+        self._environ = environ
+        self._log = folder / f"{name}.log"
+        self._held = held
+        self._process: KeptProcess | None = None
+
+    @property
+    def process(self) -> KeptProcess:
+        """The running process; an assertion before `start`."""
+        assert self._process is not None, "not started"
+        return self._process
+
+    def start(self) -> None:
+        """Start the command; it works a moment later."""
+        self._process = start_kept(
+            self._name,
+            [sys.executable, "-m", *self._argv],
+            log=self._log,
+            held=os.dup(self._held),
+            grace_s=CHILD_GRACE_S,
+            environ=self._environ,
+        )
+
+    def stop(self) -> None:
+        """Let it finish what it does, then end it."""
+        self.process.stop()
+
+
+class Dev:
+    """One run of `seatlock dev`."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """Read the settings. Raises CommandError."""
+        self._environ = environ
+        self._settings = load_settings(environ)
+        self._folder = self._settings.data_dir.absolute()
+        self._supervisor = Supervisor(_say)
+
+    def run(self) -> None:
+        """Start everything, keep it running until Ctrl-C or SIGTERM, end it.
+
+        Raises:
+            CommandError: something does not come up.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _stop)
+        self._folder = make_closed_folder(self._folder)
+        lock = FolderLock(self._folder)
+        try:
+            self._start()
+            while True:
+                self._supervisor.look()
+                time.sleep(LOOK_EVERY_S)
+        except Stopped:
+            _say("stopping")
+        finally:
+            (self._folder / ENV_NAME).unlink(missing_ok=True)
+            self._supervisor.stop()
+            lock.free()
+
+    def _start(self) -> None:
+        held = take_lock(self._folder / "children.lock", "The API or worker")
+        host = self._settings.host
+        port = free_port(host, self._settings.port)
+        gateway_port = free_port(host, self._settings.gateway_port)
+        servers = self._start_servers()
+        settings = load_settings({**self._environ, **servers})
+        logins = asyncio.run(_prepare(settings))
+        variables = {
+            **servers,
+            "SEATLOCK_DATA_DIR": str(self._folder),
+            "SEATLOCK_GATEWAY_URL": settings.gateway_url or local_url(host, gateway_port),
+            **self._secrets(settings),
+        }
+        environ = {
+            **self._environ,
+            **variables,
+            "SEATLOCK_PORT": str(port),
+            "SEATLOCK_GATEWAY_PORT": str(gateway_port),
+            "SEATLOCK_SIMULATE_PAYMENTS": "true",
+            "PYTHONUNBUFFERED": "1",
+        }
+        gateway = ["uvicorn", "--factory", "api.fake_gateway.app:create_app_from_env", "--no-access-log"]
+        for name, argv in {
+            "gateway": [*gateway, "--host", host, "--port", str(gateway_port)],
+            "worker": ["engine.cli", "worker"],
+            "api": ["engine.cli", "api"],
+        }.items():
+            self._supervisor.start(name, Command(name, argv, environ, self._folder, held))
+        os.close(held)
+        self._wait_ready(local_url(host, gateway_port) + "/health")
+        self._wait_ready(local_url(host, port) + "/api/v1/health/ready")
+        write_env(self._folder, variables)
+        _greet(self._folder, variables, logins, local_url(host, port))
+
+    def _start_servers(self) -> dict[str, str]:
+        """Start the servers that are not set by a URL; give the variables that name both."""
+        servers = {"SEATLOCK_REDIS_URL": self._settings.redis_url, "SEATLOCK_DATABASE_URL": self._settings.database_url}
+        if not self._settings.redis_url:
+            valkey = EmbeddedValkey(self._folder / "valkey", find_valkey())
+            self._supervisor.start("valkey", valkey)
+            servers["SEATLOCK_REDIS_URL"] = valkey.url
+        if not self._settings.database_url:
+            postgres = EmbeddedPostgres(self._folder / "postgres", find_postgres())
+            if not postgres.cluster.exists():
+                _say("preparing PostgreSQL")
+            self._supervisor.start("postgres", postgres)
+            servers["SEATLOCK_DATABASE_URL"] = postgres.url()
+        return servers
+
+    def _secrets(self, settings: Settings) -> dict[str, str]:
+        """Name the files of the secrets that are not set; tokens stay valid over restarts."""
+        return {
+            f"SEATLOCK_{field.upper()}_FILE": str(keep_secret(self._folder / field.replace("_", "-")))
+            for field in ("webhook_secret", "token_secret")
+            if not getattr(settings, field)
+        }
+
+    def _wait_ready(self, url: str) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while not _answers_ok(url):
+            ended = self._supervisor.ended()
+            if ended:
+                name, process = ended
+                raise CommandError(f"{name} did not start: {process.last_words()} (log: {process.log})")
+            if time.monotonic() > deadline:
+                raise CommandError(f"{url} does not answer; the logs are in {self._folder}")
+            time.sleep(0.02)
+
+
+async def _prepare(settings: Settings) -> list[Login]:
+    """Make tables, demo catalogue and demo accounts, as far as they are missing."""
+    pool: Any = await open_pool(settings, application="seatlock-dev")
+    try:
+        await migrate(pool)
+        with Progress() as progress:
+            await seed_demo(pool, datetime.now(UTC).date(), progress.report)
+        return await make_demo_logins(pool, settings)
+    finally:
+        await pool.close()
+
+
+def _answers_ok(url: str) -> bool:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=2.0)
+    try:
+        connection.request("GET", parts.path)
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _greet(folder: Path, variables: Mapping[str, str], logins: list[Login], url: str) -> None:
+    _say(f"API         {url}/api/v1  (docs: {url}/api/docs)")
+    _say(f"gateway     {variables['SEATLOCK_GATEWAY_URL']}")
+    _say(f"Redis       {variables['SEATLOCK_REDIS_URL']}")
+    _say(f"PostgreSQL  {variables['SEATLOCK_DATABASE_URL']}")
+    _say(f"data, logs  {folder}")
+    for login in logins:
+        _say(f"log in      {login.role:<9} {login.email}  {login.password}")
+    _say(f"ready {url}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _stop(number: int, frame: object) -> None:  # noqa: ARG001 - the signature of a signal handler
+    """Stop once; whoever presses Ctrl-C twice must not leave half of it running."""
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)
+    raise Stopped
