@@ -1,2 +1,2 @@
 -- Fix the number of partitions at the first start.
-INSERT INTO deployment (partitions) VALUES ($1) ON CONFLICT (only) DO NOTHING;
+INSERT INTO deployment (partitions) VALUES ($1) ON CONFLICT (singleton) DO NOTHING;
