@@ -23,7 +23,9 @@ local prefix = string.match(KEYS[1] or '', '^(.*:%d+:)%a*$')
 local width = math.max(1, math.min(200, tonumber(ARGV[1] or '') or 20))
 local holds_shown = math.max(0, math.min(100, tonumber(ARGV[2] or '') or 5))
 local HOLDS_READ_MAX = 1000
-local FIRST_SEAT_AT = 29 -- a hold record: 28 bytes, then two bytes per seat
+-- Two formats of lua/include/, which a script for redis-cli cannot include: hold_record.lua and policy.lua.
+local FIRST_SEAT_AT = 29
+local POLICY = '>I4I4I4I4HHHI8I8I8I8'
 
 -- check
 if not prefix then
@@ -42,6 +44,20 @@ end
 
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+
+local function phase()
+  if not meta.policy or #meta.policy ~= 54 then
+    return 'NO POLICY'
+  end
+  local rules = { struct.unpack(POLICY, meta.policy) }
+  local open_ms, stop_ms, ends_ms = rules[8], rules[9], rules[10]
+  if now_ms < open_ms then
+    return string.format('sales open in %.0f s', (open_ms - now_ms) / 1000)
+  elseif now_ms < stop_ms then
+    return string.format('sales stop in %.0f s', (stop_ms - now_ms) / 1000)
+  end
+  return now_ms < ends_ms and 'sales stopped' or 'ended'
+end
 
 local damage = {}
 local function bitmap(name)
@@ -116,8 +132,8 @@ end
 
 local answer = {
   string.format(
-    'showtime %s  %s  generation %s  seq %s  version %s',
-    number, meta.status or '?', meta.generation or '?', meta.seq or '?', meta.version or '?'
+    'showtime %s  %s, %s  generation %s  seq %s  version %s',
+    number, meta.status or '?', phase(), meta.generation or '?', meta.seq or '?', meta.version or '?'
   ),
   string.format(
     '%d seats: %d available .  %d held h  %d pending p  %d lapsed ~  %d sold S  %d blocked x',
