@@ -119,11 +119,12 @@ def seed(
     profile: Annotated[Profile, typer.Option(help="demo: a chain of cinemas; onsale: one big opening")] = Profile.demo,
 ) -> None:
     """Load the demo catalogue; what is there already stays."""
-    from engine.catalogue.demo import seed_profile
     from engine.data_folder import find_servers
+    from engine.seeding import seed as load
 
     settings, _ = find_servers(os.environ, "database_url")
-    print(_run(seed_profile(settings, profile.value)))
+    added = _run(load(settings, profile.value))
+    print("added " + ", ".join(f"{count} {what}" for what, count in added._asdict().items()))
 
 
 @users.command("add")

@@ -11,12 +11,10 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from engine.catalogue.demo import seed_demo
 from engine.data_folder import ENV_NAME, keep_secret, write_env
 from engine.demo_logins import Login, make_demo_logins
 from engine.embedded.binaries import find_postgres, find_valkey
@@ -28,7 +26,7 @@ from engine.errors import CommandError
 from engine.ledger.database import open_pool
 from engine.ledger.migrations import migrate
 from engine.listening import free_port, local_url
-from engine.progress import Progress
+from engine.seeding import seed
 from engine.settings import Settings, load_settings
 from engine.supervisor import LOOK_EVERY_S, Supervisor
 
@@ -178,11 +176,10 @@ class Dev:
 
 async def _prepare(settings: Settings) -> list[Login]:
     """Make tables, demo catalogue and demo accounts, as far as they are missing."""
+    await migrate(settings.database_url)
+    await seed(settings, "demo")
     pool: Any = await open_pool(settings, application="seatlock-dev")
     try:
-        await migrate(pool)
-        with Progress() as progress:
-            await seed_demo(pool, datetime.now(UTC).date(), progress.report)
         return await make_demo_logins(pool, settings)
     finally:
         await pool.close()
