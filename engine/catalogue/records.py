@@ -10,9 +10,9 @@ from engine import limits
 from engine.catalogue.layouts import Seat, Tier
 from engine.catalogue.policies import PolicyOverrides
 from engine.ledger.database import to_ms
+from engine.seats.records import ShowtimeStatus
 
 StoredStatus = Literal["OPEN", "FROZEN", "CANCELLED"]
-ShownStatus = Literal["SCHEDULED", "ON_SALE", "FROZEN", "CANCELLED", "ENDED"]
 
 Name = Annotated[str, Meta(min_length=1, max_length=limits.CATALOGUE_NAME_LENGTH_MAX)]
 Text = Annotated[str, Meta(max_length=limits.CATALOGUE_TEXT_LENGTH_MAX)]
@@ -27,7 +27,7 @@ Lines = Annotated[tuple[Annotated[str, Meta(max_length=1_000)], ...], Meta(min_l
 
 def shown_status(
     stored: StoredStatus, sales_open_at: datetime, sales_stop_at: datetime, ends_at: datetime, now: datetime
-) -> ShownStatus:
+) -> ShowtimeStatus:
     """Give the status that customers see: sales that have stopped have ended, whatever still runs on the screen."""
     if stored == "CANCELLED":
         return "CANCELLED"
@@ -87,7 +87,7 @@ class Showtime(msgspec.Struct, frozen=True, kw_only=True):
         """When sales stop, Unix ms."""
         return to_ms(self.sales_stop_at)
 
-    def status_at(self, now: datetime) -> ShownStatus:
+    def status_at(self, now: datetime) -> ShowtimeStatus:
         """Give the status shown to customers at a moment."""
         return shown_status(self.status, self.sales_open_at, self.sales_stop_at, self.ends_at, now)
 

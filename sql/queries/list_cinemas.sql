@@ -1,4 +1,5 @@
--- Lists cinemas by name. $1 city slug, $2 cinemas the reader may see, $3 and $4 the last row of the page before, $5 limit.
+-- Lists cinemas by name. $1 city slug, $2 cinemas the reader may see, $3 and $4 the last row of
+-- the page before, $5 limit.
 SELECT c.id, c.slug, c.name, c.address, t.name AS city, t.slug AS city_slug, c.timezone, c.policy,
        (SELECT count(*) FROM auditoriums a WHERE a.cinema_id = c.id) AS auditoriums
 FROM cinemas c
