@@ -1,15 +1,14 @@
-"""Every limit stands in engine/limits.py; a number with a unit in its name is a limit."""
+"""Every limit stands in engine/limits.py: what is named a maximum, a minimum, a lifetime, or counts milliseconds."""
 
 import ast
 import re
 
 import pytest
 
+from engine import limits
 from tests.tidy.tree import PRODUCT, files, name_of, syntax
 
-LIMIT_NAME = re.compile(
-    r"^_?[A-Z][A-Z0-9_]*_(MAX|MIN|MS|S|SECONDS|BYTES|LIMIT|CEILING|TTL|TIMEOUT|BUDGET)(_MS|_S|_BYTES)?$"
-)
+LIMIT_NAME = re.compile(r"^_?[A-Z0-9_]*(_(MAX|MIN|CEILING|LIMIT|TTL|BUDGET)(_[A-Z]+)?|_MS)$")
 
 
 def stray_limits(tree: ast.Module) -> list[str]:
@@ -32,15 +31,19 @@ def _is_number(node: ast.expr | None) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool)
 
 
-@pytest.mark.parametrize("line", ["RETRY_AFTER_MS = 500", "BODY_MAX_BYTES = 64 * 1024", "_WAIT_S: float = 0.5"])
+@pytest.mark.parametrize(
+    "line", ["RETRY_AFTER_MS = 500", "BODY_MAX_BYTES = 64 * 1024", "_QUEUE_MAX: int = 5", "HOLD_TTL_S = 600"]
+)
 def test_the_rule_sees_a_stray_limit(line):
-    """A number with a unit in its name is found."""
+    """A number that is named like a limit is found."""
     assert stray_limits(ast.parse(line))
 
 
-@pytest.mark.parametrize("line", ["BODY_MAX_BYTES = limits.BODY_MAX_BYTES", "CHANNEL = 'sl:outcomes'", "COLUMNS = 4"])
+@pytest.mark.parametrize(
+    "line", ["BODY_MAX_BYTES = limits.BODY_MAX_BYTES", "CHANNEL = 'sl:outcomes'", "START_TIMEOUT_S = 10"]
+)
 def test_the_rule_leaves_other_constants_alone(line):
-    """A name for a limit of limits.py, a text, or a number without a unit may stand where it is used."""
+    """A name for a limit of limits.py, a text, or the patience of a single tool may stand where it is used."""
     assert stray_limits(ast.parse(line)) == []
 
 
@@ -63,3 +66,30 @@ def test_every_limit_is_used():
     ]
     text = "\n".join(path.read_text(encoding="utf-8") for path in files(*PRODUCT, suffix=".py"))
     assert [name for name in names if len(re.findall(rf"\b{name}\b", text)) < 2] == []
+
+
+LUA_CONSTANT = re.compile(r"^(?:local |\w+\.)([A-Z][A-Z0-9_]*) = (\d+)\b", re.MULTILINE)
+
+
+def twins_apart(lua: str) -> list[str]:
+    """Give the constants of a Lua text that are named like a limit of limits.py and have another value."""
+    return [
+        f"{name} = {number}"
+        for name, number in LUA_CONSTANT.findall(lua)
+        if hasattr(limits, name) and getattr(limits, name) != int(number)
+    ]
+
+
+def test_the_rule_sees_a_limit_that_lua_has_otherwise():
+    """A script cannot import limits.py; a number that left it is found by its name."""
+    assert twins_apart("local PAYMENT_RETRIES_MAX = 4\n") == ["PAYMENT_RETRIES_MAX = 4"]
+    assert twins_apart("hold_answer.EXTENSIONS_PER_HOLD_MAX = 10\n") == []
+
+
+def test_lua_has_the_same_limits():
+    """A limit that a script checks once more is the one of limits.py; a script has no limit of time of its own."""
+    scripts = [path for path in files("lua", suffix=".lua") if path.parent.name != "ops"]
+    texts = {name_of(path): path.read_text(encoding="utf-8") for path in scripts}
+    assert {name: apart for name, text in texts.items() if (apart := twins_apart(text))} == {}
+    own = {name for text in texts.values() for name, _ in LUA_CONSTANT.findall(text) if name.endswith("_MS")}
+    assert {name for name in own if not hasattr(limits, name)} == set()
