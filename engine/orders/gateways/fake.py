@@ -89,6 +89,8 @@ class FakeGateway:
         await self._client.aclose()
 
     async def _post(self, path: str, body: bytes, timeout_s: float) -> httpx.Response:
+        if not self._secrets:
+            raise Unavailable("gateway_unavailable", "SEATLOCK_WEBHOOK_SECRET is not set")
         signature = sign(self._secrets[0], body, int(time.time()))
         headers = {SIGNATURE_HEADER: signature, "Content-Type": "application/json"}
         try:

@@ -1,0 +1,103 @@
+"""Payments over HTTP: begin one, list them, take the gateway's events."""
+
+import time
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth import caller
+from api.booking_json import payment_json
+from api.wire import Body, Input, answer, page
+from engine.errors import InvalidInput, Refusal, Unavailable
+from engine.orders.orders import Orders
+from engine.settings import Settings
+
+# Printable ASCII without the backslash, which browsers read as a slash.
+Url = Annotated[str, Meta(max_length=2000, pattern=r"^[\x21-\x5b\x5d-\x7e]+$(?!\n)")]
+
+
+class PaymentBody(Input):
+    """Where the gateway's page leads when the customer is done, or gives up."""
+
+    return_url: Url | None = None
+    cancel_url: Url | None = None
+
+
+class SimulateBody(Input):
+    """How the fake gateway is to end a session."""
+
+    outcome: Literal["success", "failed", "expired"]
+
+
+PAYMENT = Body(PaymentBody)
+SIMULATE = Body(SimulateBody)
+
+
+async def begin_payment(request: Request) -> Response:
+    """Open a payment session, or give the live one again."""
+    body = await PAYMENT.read(request) if await request.body() else PaymentBody()
+    allowed = _allowed_origins(request.app.state.settings)
+    _check_origin(body.return_url, "/return_url", allowed)
+    _check_origin(body.cancel_url, "/cancel_url", allowed)
+    payment, created = await _orders(request).payments.begin_payment(
+        request.path_params["booking"], caller(request).subject, body.return_url, body.cancel_url
+    )
+    return answer(payment_json(payment), 201 if created else 200)
+
+
+async def list_payments(request: Request) -> Response:
+    """List the payments of a booking, oldest first; a booking has few, so there is one page."""
+    booking = await _orders(request).bookings.read_booking(request.path_params["booking"], caller(request).subject)
+    return answer(page([payment_json(payment) for payment in booking.payments]))
+
+
+async def receive_event(request: Request) -> Response:
+    """Take an event of the gateway; 200 says that its outcome is durable."""
+    await _orders(request).payments.handle_event(request.headers, await request.body(), time.time())
+    return answer({"status": "processed"})
+
+
+async def simulate_outcome(request: Request) -> Response:
+    """Let the fake gateway end a session; answers after the webhook did. Who knows a session's id may pay it."""
+    body = await SIMULATE.read(request)
+    if not request.app.state.settings.simulate_payments:
+        raise Refusal("not_found")
+    session_id = request.path_params["session"]
+    simulated = await _orders(request).gateway.simulate(session_id, body.outcome)
+    if simulated.webhook_status is None:
+        raise Unavailable(
+            "gateway_unavailable", "The webhook did not answer; the event comes again.", outcome="unknown"
+        )
+    return answer({"session_id": session_id, "outcome": body.outcome, "webhook_status": simulated.webhook_status})
+
+
+def _orders(request: Request) -> Orders:
+    orders: Orders = request.app.state.runtime.orders
+    return orders
+
+
+def _allowed_origins(settings: Settings) -> set[str]:
+    """Give the origins of the pages that a payment may lead back to."""
+    listed = [*settings.return_url_origins.split(","), settings.public_url]
+    return {origin for text in listed if (origin := _origin(text.strip()))}
+
+
+def _check_origin(url: str | None, pointer: str, allowed: set[str]) -> None:
+    if url is not None and _origin(url) not in allowed:
+        raise InvalidInput(pointer, "This address is not on the list of pages that a payment may lead back to.")
+
+
+def _origin(url: str) -> str | None:
+    """Give scheme, host and port of an address; None for what is no plain http(s) address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        return None
+    default = 443 if parts.scheme == "https" else 80
+    return f"{parts.scheme}://{parts.hostname}:{port or default}"

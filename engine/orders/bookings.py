@@ -1,0 +1,206 @@
+"""Bookings: check-out, reading and cancelling. A live hold and the ledger together are a booking.
+
+The hold in Redis is the truth until money is meant to move; from the first payment intent on the ledger has the
+booking too, and everything final is said by the ledger alone.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from engine.catalogue.catalogue import Catalogue
+from engine.errors import Refusal
+from engine.ledger import records as ledger_records
+from engine.ledger.ledger import Ledger
+from engine.limits import BOOKING_WAIT_MS, OUTCOME_POLL_MS, SECOND_MS
+from engine.orders.pricing import freeze_prices, price_seats, read_checkout
+from engine.orders.records import Action, Booking, BookingStatus, Buyer
+from engine.seats.ids import HoldId, parse_hold_id
+from engine.seats.records import Hold, Request
+from engine.seats.seat_engine import SeatEngine
+
+
+class Bookings:
+    """What a customer does with a booking, apart from paying it."""
+
+    def __init__(self, seats: SeatEngine, catalogue: Catalogue, ledger: Ledger) -> None:
+        self._seats = seats
+        self._catalogue = catalogue
+        self._ledger = ledger
+
+    async def check_out(self, hold_id: str, buyer: Buyer, request: Request | None = None) -> tuple[Booking, bool]:
+        """Turn a hold into a PENDING booking with the same id, frozen prices and one new deadline.
+
+        Args:
+            hold_id: the hold; it must be the buyer's.
+            buyer: the token's subject and where to send the tickets.
+            request: remembers the success, when the caller may repeat it.
+
+        Returns:
+            The booking, and False if the hold was checked out before; that renews nothing.
+
+        Raises:
+            Refusal: `email_required`, `not_found`, `hold_expired`, `showtime_closed`.
+            Unavailable: `redis_unavailable`, `overloaded`, `ledger_unavailable`, `showtime_frozen`.
+        """
+        email = _email_of(buyer)
+        found = parse_hold_id(hold_id)
+        checkout = await freeze_prices(self._catalogue, found.showtime, buyer, email)
+        hold, created = await self._seats.check_out(found, buyer.subject, checkout, request)
+        return await self._from_hold(hold, buyer.subject), created
+
+    async def claim_and_check_out(
+        self, showtime: int, seats: Sequence[int], buyer: Buyer, request: Request | None = None
+    ) -> tuple[Booking, bool]:
+        """Claim seats, indexes of the layout, and check them out; results and errors as in both.
+
+        If the check-out fails after the claim, the hold stays until it is repeated or lapses.
+        """
+        _email_of(buyer)
+        claim = Request(f"{request.id}:claim", request.fingerprint, request.trace) if request else None
+        hold = await self._seats.claim_seats(showtime, buyer.subject, seats, claim)
+        return await self.check_out(hold.id, buyer, request)
+
+    async def read_booking(self, booking_id: str, subject: str) -> Booking:
+        """Read a booking of the subject; reads its own writes.
+
+        Between a sale and its commit the booking is PENDING and `settling`. A booking that the ledger has as PENDING,
+        and whose hold is gone, is EXPIRED whether or not the worker has said so yet.
+
+        Raises:
+            Refusal: `not_found`; `booking_expired` for a hold that ended before any payment, and before the ledger
+                was told of it.
+            Unavailable: `ledger_unavailable`, `redis_unavailable`, `overloaded`.
+        """
+        hold_id = parse_hold_id(booking_id)
+        known = await self._find(booking_id, subject)
+        if known is None or (known.status == "PENDING" and not known.settling):
+            hold = await self._live_hold(hold_id, subject, known)
+            if hold is not None:
+                return await self._from_hold(hold, subject, known)
+            # A sale or an end may have come between the two looks; it was written before the hold went away.
+            known = await self._find(booking_id, subject)
+            if known is None:
+                raise Refusal("booking_expired")
+        return _from_ledger(known)
+
+    async def list_bookings(self, subject: str, cursor: str | None, limit: int) -> tuple[list[Booking], str | None]:
+        """List the subject's bookings that the ledger knows, newest first, with the cursor of the next page.
+
+        Raises:
+            Unavailable: `ledger_unavailable`, `redis_unavailable`, `overloaded`.
+        """
+        page, position = await self._ledger.bookings_of(subject, cursor, limit)
+        return [await self._complete(known, subject) for known in page], position
+
+    async def cancel(self, booking_id: str, subject: str) -> Booking:
+        """Cancel a booking before its payment: its seats are free at once. A repeat gives the same.
+
+        Raises:
+            Refusal: `not_found`, `booking_expired`, `not_cancellable` (paid, settling, or ended another way).
+            Unavailable: as in `read_booking`; after an unknown outcome the same call is safe.
+        """
+        hold_id = parse_hold_id(booking_id)
+        booking = await self.read_booking(booking_id, subject)
+        if booking.settling or booking.status not in ("HELD", "PENDING", "CANCELLED"):
+            raise Refusal("not_cancellable", status=booking.status)
+        durable = await self._ledger.cancel_booking(booking_id, subject)
+        await self._seats.release_hold(hold_id, subject, ending="cancelled", reason="customer")
+        if not durable and booking.status == "PENDING":
+            await self._until_known(booking_id)
+        return _ended(booking, "CANCELLED", booking.status_reason or "customer")
+
+    async def _find(self, booking_id: str, subject: str) -> ledger_records.Booking | None:
+        """Read the subject's booking in the ledger; somebody else's is `not_found`."""
+        known = await self._ledger.read_booking(booking_id)
+        if known is not None and known.subject != subject:
+            raise Refusal("not_found")
+        return known
+
+    async def _live_hold(self, hold_id: HoldId, subject: str, known: ledger_records.Booking | None) -> Hold | None:
+        """Read the subject's hold; None when it is gone."""
+        try:
+            return await self._seats.read_hold(hold_id, subject)
+        except Refusal as refusal:
+            # A seat engine that was loaded anew may never have heard of a hold that the ledger knows.
+            if refusal.code == "hold_expired" or (refusal.code == "not_found" and known is not None):
+                return None
+            raise
+
+    async def _complete(self, known: ledger_records.Booking, subject: str) -> Booking:
+        """Add to a booking of the ledger what its live hold knows better."""
+        if known.status != "PENDING" or known.settling:
+            return _from_ledger(known)
+        hold = await self._live_hold(parse_hold_id(known.id), subject, known)
+        return await self._from_hold(hold, subject, known) if hold else _from_ledger(known)
+
+    async def _from_hold(self, hold: Hold, subject: str, known: ledger_records.Booking | None = None) -> Booking:
+        """Show a live hold as a booking, with the payments that the ledger has of it."""
+        seats, currency = await price_seats(self._catalogue, hold)
+        checkout = read_checkout(hold)
+        actions: tuple[Action, ...] = ("pay", "cancel") if checkout else ("check_out", "cancel")
+        return Booking(
+            id=hold.id,
+            showtime=hold.showtime,
+            subject=subject,
+            status=hold.status,
+            email=checkout.email if checkout else None,
+            phone=checkout.phone if checkout else None,
+            seats=seats,
+            currency=currency,
+            expires_at_ms=hold.deadline_ms,
+            now_ms=hold.now_ms,
+            payments=known.payments if known else (),
+            refunds=known.refunds if known else (),
+            actions=actions,
+            replayed=hold.replayed,
+        )
+
+    async def _until_known(self, booking_id: str) -> None:
+        """Wait a moment for the worker to write an end that the seat engine has told; no longer, it may be away."""
+        for _ in range(BOOKING_WAIT_MS // OUTCOME_POLL_MS):
+            if await self._ledger.read_booking(booking_id) is not None:
+                return
+            await asyncio.sleep(OUTCOME_POLL_MS / SECOND_MS)
+
+
+def _email_of(buyer: Buyer) -> str:
+    """Give the address for the tickets.
+
+    Raises:
+        Refusal: `email_required`, neither the account nor the request has one.
+    """
+    if not buyer.email:
+        raise Refusal("email_required")
+    return buyer.email
+
+
+def _from_ledger(known: ledger_records.Booking) -> Booking:
+    """Show a booking without a live hold. PENDING without money is over: nothing keeps its seats any more."""
+    booking = Booking(
+        id=known.id,
+        showtime=known.showtime,
+        subject=known.subject,
+        status=known.status,
+        status_reason=known.status_reason,
+        settling=known.settling,
+        email=known.email,
+        phone=known.phone,
+        seats=known.seats,
+        currency=known.currency,
+        expires_at_ms=known.expires_at_ms,
+        now_ms=time.time_ns() // 1_000_000,
+        payments=known.payments,
+        tickets=known.tickets,
+        refunds=known.refunds,
+    )
+    if known.status == "PENDING" and not known.settling:
+        return _ended(booking, "EXPIRED", "payment_timeout")
+    return booking
+
+
+def _ended(booking: Booking, status: BookingStatus, reason: str) -> Booking:
+    """Show a booking as ended, before the ledger does."""
+    return msgspec.structs.replace(booking, status=status, status_reason=reason, actions=())

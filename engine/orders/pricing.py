@@ -1,0 +1,44 @@
+"""What the seats of a hold cost: the prices that the check-out froze, or today's before it."""
+
+import msgspec
+
+from engine.catalogue.catalogue import Catalogue
+from engine.ledger.records import BookedSeat
+from engine.orders.records import Buyer, Checkout
+from engine.seats.records import Hold
+
+
+async def freeze_prices(catalogue: Catalogue, showtime: int, buyer: Buyer, email: str) -> bytes:
+    """Build the check-out of a showtime as JSON: the buyer, and today's price of every tier.
+
+    Raises:
+        Refusal: `not_found`, there is no such showtime.
+        Unavailable: `ledger_unavailable`, and this process has never seen the showtime.
+    """
+    shown = await catalogue.showtime(showtime)
+    return msgspec.json.encode(
+        Checkout(
+            subject=buyer.subject,
+            email=email,
+            phone=buyer.phone,
+            locale=buyer.locale,
+            currency=shown.currency,
+            prices=shown.prices,
+        )
+    )
+
+
+def read_checkout(hold: Hold) -> Checkout | None:
+    """Give what the check-out of a hold has frozen; None before it."""
+    return None if hold.checkout is None else msgspec.json.decode(hold.checkout, type=Checkout)
+
+
+async def price_seats(catalogue: Catalogue, hold: Hold) -> tuple[tuple[BookedSeat, ...], str]:
+    """Give the seats of a hold with their prices, and the currency; errors as in `freeze_prices`."""
+    shown = await catalogue.showtime(hold.showtime)
+    layout = await catalogue.layout(shown.layout_id)
+    checkout = read_checkout(hold)
+    prices = checkout.prices if checkout else shown.prices
+    seats = [layout.seats[index] for index in hold.seats]
+    booked = tuple(BookedSeat(seat.index, seat.seat, seat.tier, prices[seat.tier]) for seat in seats)
+    return booked, checkout.currency if checkout else shown.currency

@@ -1,0 +1,70 @@
+"""What the orders room gives and takes. Times are Unix ms, money is in minor units."""
+
+from typing import Literal
+
+import msgspec
+
+from engine.ledger.records import BookedSeat, Payment, Refund, Ticket
+
+BookingStatus = Literal["HELD", "PENDING", "CONFIRMED", "CANCELLED", "EXPIRED", "REFUNDED"]
+Action = Literal["check_out", "pay", "cancel"]
+
+
+class Buyer(msgspec.Struct, frozen=True, kw_only=True):
+    """Who checks out: the token's subject, and where the tickets are to be sent."""
+
+    subject: str
+    email: str | None
+    phone: str | None = None
+    locale: str = "id"
+
+
+class Checkout(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check-out freezes: kept with the hold in Redis as JSON, and carried by the facts that end it.
+
+    `prices` has every tier of the showtime, so that the hold may still be changed to other seats.
+    """
+
+    subject: str
+    email: str
+    phone: str | None
+    locale: str
+    currency: str
+    prices: dict[str, int]
+
+
+class Booking(msgspec.Struct, frozen=True, kw_only=True):
+    """A booking as its owner sees it: the live hold and the ledger, merged.
+
+    Attributes:
+        status: `HELD` before the check-out; `CONFIRMED` only ever from the ledger.
+        settling: its money has come, and what becomes of it is not yet decided.
+        expires_at_ms: by Redis' clock while its hold lives.
+        now_ms: the clock by which the time left is computed.
+        payments, tickets, refunds: oldest first; empty while the ledger does not have the booking.
+        actions: what the owner may do next.
+        replayed: the answer to a request that was made before.
+    """
+
+    id: str
+    showtime: int
+    subject: str
+    status: BookingStatus
+    status_reason: str | None = None
+    settling: bool = False
+    email: str | None = None
+    phone: str | None = None
+    seats: tuple[BookedSeat, ...]
+    currency: str
+    expires_at_ms: int
+    now_ms: int
+    payments: tuple[Payment, ...] = ()
+    tickets: tuple[Ticket, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+    actions: tuple[Action, ...] = ()
+    replayed: bool = False
+
+    @property
+    def amount_minor(self) -> int:
+        """The sum of the seats' prices."""
+        return sum(seat.price_minor for seat in self.seats)
