@@ -1,7 +1,16 @@
-"""Where the files that belong to the code lie: Lua scripts and SQL statements stand beside the packages."""
+"""Where the files that belong to the code lie: Lua scripts and SQL statements."""
 
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-LUA_DIR = ROOT / "lua"
-SQL_DIR = ROOT / "sql"
+PACKAGE = Path(__file__).resolve().parent
+ROOT = PACKAGE.parent
+
+
+def _find(name: str) -> Path:
+    """Give a folder of files: inside the package where it was installed, beside it in a checkout."""
+    inside = PACKAGE / name
+    return inside if inside.is_dir() else ROOT / name
+
+
+LUA_DIR = _find("lua")
+SQL_DIR = _find("sql")

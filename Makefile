@@ -1,0 +1,49 @@
+# Needs Python 3.11 or later and make, nothing else.
+
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v "$$python" && break; done)
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PROGRAMS ?= 2
+
+.PHONY: run test lint rows lock clean
+
+run: .venv/installed-run ## Start everything on this machine; Ctrl-C ends it, the data stays in .seatlock/
+	@$(BIN)/seatlock dev --with-parent
+
+test: .venv/installed-dev ## Run every test against servers of its own
+	@$(BIN)/pytest -n $(PROGRAMS) --dist worksteal
+
+lint: .venv/installed-dev ## Check style, types and layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+rows: .venv/installed-dev ## List the rows of the source documents with the tests that prove them
+	@$(BIN)/python -m tests.rows
+
+lock: ## Choose versions anew (needs uv)
+	uv pip compile pyproject.toml --group build --universal --generate-hashes --no-header --quiet -o requirements.txt
+	uv pip compile pyproject.toml --group build --extra dev --constraint requirements.txt --universal \
+		--generate-hashes --no-header --quiet -o requirements-dev.txt
+
+clean: ## Remove what was installed and made here, but not the data in .seatlock/
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "seatlock needs Python 3.11 or later; set PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "seatlock needs Python's venv module (Debian: apt install python3-venv)" >&2; exit 1; }
+
+.venv/installed-run: requirements.txt pyproject.toml | .venv/bin/python
+	@echo "installing seatlock into .venv"
+	@$(INSTALL) --require-hashes -r requirements.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/installed-dev: requirements-dev.txt pyproject.toml | .venv/bin/python
+	@echo "installing seatlock and its tests' tools into .venv"
+	@$(INSTALL) --require-hashes -r requirements-dev.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
