@@ -75,6 +75,26 @@ class Hold(msgspec.Struct, frozen=True):
     replayed: bool = False
 
 
+class HoldLine(msgspec.Struct, frozen=True):
+    """A live hold in an operator's list."""
+
+    id: str
+    status: HoldStatus
+    claimed_at_ms: int
+    deadline_ms: int
+    payment_open: bool
+    subject_key: bytes
+    seats: tuple[int, ...]
+
+
+class HoldPage(msgspec.Struct, frozen=True):
+    """Some of a showtime's live holds, by deadline; `total` counts all of them."""
+
+    total: int
+    holds: tuple[HoldLine, ...]
+    now_ms: int
+
+
 class Sold(msgspec.Struct, frozen=True):
     """Seats that were sold.
 
@@ -97,14 +117,14 @@ class SeatMap(msgspec.Struct, frozen=True):
         version: grows with every change, a lapse too.
         seats: how many there are.
         sold, locked, blocked: bitmaps, seat i is byte `i >> 3`, mask `0x80 >> (i & 7)`; lapsed holds are not locked
-            any more. The bit after the last seat is set. All empty when `unchanged`.
+            any more. The bit after the last seat is set.
         mine: locked seats of the asking subject.
-        unchanged: the caller knows this version already.
+        unchanged: the caller knows this version already; all but showtime, version and now_ms is left empty.
     """
 
     showtime: int
     version: int
-    status: ShowtimeStatus
+    status: ShowtimeStatus | None
     seats: int
     sold: bytes
     locked: bytes
@@ -112,3 +132,30 @@ class SeatMap(msgspec.Struct, frozen=True):
     mine: tuple[int, ...]
     now_ms: int
     unchanged: bool = False
+
+
+class ShowtimeLoad(msgspec.Struct, frozen=True):
+    """A showtime's seats as the ledger knows them.
+
+    Attributes:
+        seats: how many the layout has.
+        seq: number of the last fact that the ledger has applied of the generation to be stamped; 0 for a new one.
+        loads: how often this showtime was loaded before and now; sale and owner numbers start anew from it.
+        sold: seat -> number of the sale that it belongs to.
+        blocked: seats out of sale.
+    """
+
+    status: MetaStatus
+    seats: int
+    seq: int
+    loads: int
+    sold: dict[int, int]
+    blocked: frozenset[int]
+    policy: Policy
+
+
+class LoadBegun(msgspec.Struct, frozen=True):
+    """What became of the wish to load: `wait_ms` is left to the one who loads elsewhere, else 0."""
+
+    word: Literal["loading", "loaded", "loading_elsewhere"]
+    wait_ms: int = 0

@@ -1,0 +1,129 @@
+"""Calling a script for a showtime: its keys, the common arguments, and restoring what Redis has lost."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
+
+import msgspec
+
+from engine import limits
+from engine.seats.answers import NEEDS_RESTORE, Answer
+from engine.seats.connection import Argument
+from engine.seats.keys import REQUEST_KEY, partition_of, script_keys
+from engine.seats.lane import Lane
+from engine.seats.records import Request
+from engine.seats.redis_errors import RedisError
+from engine.seats.scripts import Script
+
+NOT_REMEMBERED = Request()
+
+
+class Route(msgspec.Struct, frozen=True):
+    """How a script reaches a showtime: the lane to its node, its keys, where among them the request's key stands."""
+
+    lane: Lane
+    keys: tuple[bytes, ...]
+    request_at: int
+
+
+class ScriptCalls:
+    """What every part of the seat engine is built on.
+
+    Args:
+        lane: to the Redis that has the showtimes.
+        scripts: by name, of any server version: only their key names are used here.
+        restore: brings a showtime's state in Redis in line with the ledger, given its number and the word why:
+            `not_loaded`, `stale_generation` or `damaged`. Its Refusal or Unavailable goes to the caller.
+    """
+
+    def __init__(
+        self, lane: Lane, scripts: Mapping[str, Script], restore: Callable[[int, str], Awaitable[None]]
+    ) -> None:
+        self._lane = lane
+        self._scripts = scripts
+        self._restore = restore
+        self._restoring: dict[int, asyncio.Task[None]] = {}
+        self._route = lru_cache(limits.KEY_NAMES_CACHED_MAX)(self._find_route)
+
+    def lane_for(self, partition: int) -> Lane:
+        """Give the lane to the node that has a partition: one node has them all, and the answer may be kept."""
+        assert 0 <= partition < limits.PARTITIONS
+        return self._lane
+
+    def _find_route(self, name: str, showtime: int) -> Route:
+        names = self._scripts[name].keys
+        return Route(
+            lane=self.lane_for(partition_of(showtime)),
+            keys=tuple(key.encode() for key in script_keys(names, showtime)),
+            request_at=names.index(REQUEST_KEY) if REQUEST_KEY in names else -1,
+        )
+
+    async def _write(
+        self, name: str, showtime: int, args: Sequence[Argument], request: Request | None = None
+    ) -> Answer:
+        """Run a writing script, after a restore once more if Redis had lost the showtime.
+
+        Raises:
+            Unavailable, RedisError: as `Lane.call`; whatever `restore` raises.
+        """
+        answer = await self._write_once(name, showtime, args, request)
+        if answer[0] in NEEDS_RESTORE:
+            await self._restored(showtime, answer[0].decode())
+            answer = await self._write_once(name, showtime, args, request)
+        return answer
+
+    async def _write_once(
+        self, name: str, showtime: int, args: Sequence[Argument], request: Request | None = None
+    ) -> Answer:
+        """Run a writing script with the common arguments: generation, not_after_ms, request."""
+        route: Route = self._route(name, showtime)
+        lane, keys = route.lane, route.keys
+        memory = ""
+        if request is not None:
+            assert " " not in request.fingerprint, "a space ends the fingerprint"
+            assert bool(request.id) == bool(request.fingerprint), "an id is compared by its fingerprint"
+            memory = f"{request.fingerprint} {request.trace}" if request.trace else request.fingerprint
+            if request.id:
+                at = route.request_at
+                keys = (*keys[:at], keys[at] + request.id.encode(), *keys[at + 1 :])
+        not_after_ms = lane.now_ms() + limits.CALL_BUDGET_MS
+        try:
+            return await lane.call(name, keys, (lane.generation, not_after_ms, memory, *args))
+        except RedisError as error:
+            return _damaged(error)
+
+    async def _read(self, name: str, showtime: int, args: Sequence[Argument]) -> Answer:
+        """Run a reading script, after a restore once more; its only common argument is the generation."""
+        answer = await self._read_once(name, showtime, args)
+        if answer[0] in NEEDS_RESTORE:
+            await self._restored(showtime, answer[0].decode())
+            answer = await self._read_once(name, showtime, args)
+        return answer
+
+    async def _read_once(self, name: str, showtime: int, args: Sequence[Argument]) -> Answer:
+        route: Route = self._route(name, showtime)
+        try:
+            return await route.lane.call(name, route.keys, (route.lane.generation, *args))
+        except RedisError as error:
+            return _damaged(error)
+
+    async def _restored(self, showtime: int, why: str) -> None:
+        """Restore a showtime, once for all callers that need it now; none of them can cancel it for the others."""
+        restoring = self._restoring.get(showtime)
+        if restoring is None:
+            restoring = asyncio.ensure_future(self._restore(showtime, why))
+            self._restoring[showtime] = restoring
+            restoring.add_done_callback(lambda done: self._restore_ended(showtime, done))
+        await asyncio.shield(restoring)
+
+    def _restore_ended(self, showtime: int, done: "asyncio.Future[None]") -> None:
+        del self._restoring[showtime]
+        if not done.cancelled():
+            done.exception()  # Seen, also when every caller has left.
+
+
+def _damaged(error: RedisError) -> Answer:
+    """A key of another type than ours is damage that a restore mends; any other error goes on."""
+    if error.word == "WRONGTYPE":
+        return [b"damaged", 0]
+    raise error

@@ -1,0 +1,98 @@
+"""Whole showtimes: what operators do to them, and reading their maps."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from engine import limits
+from engine.seats.answers import refusal_of, seat_map_of, unchanged_map
+from engine.seats.connection import Argument
+from engine.seats.ids import subject_key
+from engine.seats.lane import Lane
+from engine.seats.records import MetaStatus, Policy, Request, SeatMap
+from engine.seats.script_calls import ScriptCalls
+from engine.seats.scripts import Script
+from engine.seats.seat_map import Change, SeatMapHistory
+
+
+class ShowtimeCalls(ScriptCalls):
+    """What concerns all seats of a showtime. Raises Unavailable as `ScriptCalls` says."""
+
+    def __init__(
+        self, lane: Lane, scripts: Mapping[str, Script], restore: Callable[[int, str], Awaitable[None]]
+    ) -> None:
+        super().__init__(lane, scripts, restore)
+        self._history = SeatMapHistory()
+
+    async def read_seats(self, showtime: int, subject: str | None = None, known_version: int | None = None) -> SeatMap:
+        """Read the map; `subject` sees which locked seats are its own. See `SeatMap.unchanged` for `known_version`."""
+        args: tuple[Argument, ...] = (
+            b"" if subject is None else subject_key(subject),
+            "" if known_version is None else known_version,
+        )
+        answer = await self._read("read_seats", showtime, args)
+        if answer[0] == b"unchanged":
+            return unchanged_map(answer, showtime)
+        if answer[0] == b"seats":
+            seat_map = seat_map_of(answer, showtime)
+            self._history.remember(seat_map)
+            return seat_map
+        raise refusal_of(answer, showtime)
+
+    async def read_changes(
+        self, showtime: int, since: int, subject: str | None = None
+    ) -> tuple[SeatMap, list[Change] | None]:
+        """Read what changed since a version.
+
+        Returns:
+            The present map (`unchanged` if `since` is its version) and the changes; None instead of them if this
+            process has no snapshot of that version: then the whole map is what to show.
+        """
+        seat_map = await self.read_seats(showtime, subject, since)
+        if seat_map.unchanged:
+            return seat_map, []
+        return seat_map, self._history.changes_since(since, seat_map)
+
+    async def close_showtime(self, showtime: int, request: Request | None = None) -> None:
+        """Cancel a showtime for ever, loaded or not."""
+        answer = await self._write("close_showtime", showtime, (), request)
+        if answer[0] not in (b"closed", b"replayed"):
+            raise refusal_of(answer, showtime)
+
+    async def freeze_showtime(self, showtime: int, state: MetaStatus, request: Request | None = None) -> None:
+        """Set a showtime to `frozen`, `rebuilding` or again `open`, loaded or not.
+
+        Raises:
+            Refusal: `showtime_closed`: it was cancelled.
+        """
+        answer = await self._write("freeze_showtime", showtime, (state,), request)
+        if answer[0] not in (b"frozen", b"replayed"):
+            raise refusal_of(answer, showtime)
+
+    async def change_policy(self, showtime: int, policy: Policy, request: Request | None = None) -> None:
+        """Change the rules; deadlines already given stay."""
+        answer = await self._write("change_policy", showtime, policy.numbers(), request)
+        if answer[0] not in (b"policy_changed", b"replayed"):
+            raise refusal_of(answer, showtime)
+
+    async def block_seats(
+        self, showtime: int, seats: Sequence[int], *, evict: bool = False, request: Request | None = None
+    ) -> None:
+        """Take seats out of sale, all or none; `evict` ends the holds that have some of them.
+
+        Raises:
+            Refusal: `seats_taken` (as in `claim_seats`): sold or blocked already, or held unless `evict`.
+        """
+        _require_bounded(seats)
+        answer = await self._write("block_seats", showtime, ("block", int(evict), *seats), request)
+        if answer[0] not in (b"blocked", b"replayed"):
+            raise refusal_of(answer, showtime)
+
+    async def unblock_seats(self, showtime: int, seats: Sequence[int], request: Request | None = None) -> None:
+        """Give blocked seats back; those that are not blocked are left as they are."""
+        _require_bounded(seats)
+        answer = await self._write("block_seats", showtime, ("unblock", 0, *seats), request)
+        if answer[0] not in (b"unblocked", b"replayed"):
+            raise refusal_of(answer, showtime)
+
+
+def _require_bounded(seats: Sequence[int]) -> None:
+    assert 0 < len(seats) <= limits.SEATS_PER_BLOCK_MAX, "blocks are given in bounded parts"
