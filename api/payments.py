@@ -19,14 +19,14 @@ from engine.settings import Settings
 Url = Annotated[str, Meta(max_length=2000, pattern=r"^[\x21-\x5b\x5d-\x7e]+$(?!\n)")]
 
 
-class PaymentBody(Input):
+class PaymentBody(Input, frozen=True):
     """Where the gateway's page leads when the customer is done, or gives up."""
 
     return_url: Url | None = None
     cancel_url: Url | None = None
 
 
-class SimulateBody(Input):
+class SimulateBody(Input, frozen=True):
     """How the fake gateway is to end a session."""
 
     outcome: Literal["success", "failed", "expired"]

@@ -1,0 +1,122 @@
+"""Bookings over HTTP: check-out, reading, cancelling, tickets."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.accounts import Email, Locale, Phone
+from api.auth import caller
+from api.booking_json import booking_json, ticket_json
+from api.idempotency import REPLAYED, engine_request
+from api.seat_labels import seat_indexes
+from api.wire import Body, Input, answer, page, page_cursor, page_limit
+from engine.accounts.users import normalise_email
+from engine.errors import InvalidInput
+from engine.limits import SEAT_LABEL_LENGTH_MAX, SEATS_PER_LAYOUT_MAX, SHOWTIME_NUMBER_MAX
+from engine.orders.records import Booking, Buyer
+from engine.runtime import Runtime
+
+Seats = Annotated[
+    tuple[Annotated[str, Meta(min_length=1, max_length=SEAT_LABEL_LENGTH_MAX)], ...],
+    Meta(min_length=1, max_length=SEATS_PER_LAYOUT_MAX),
+]
+
+
+class CheckOutBody(Input, frozen=True):
+    """A hold to check out, or seats to claim and check out at once; and where the tickets go.
+
+    `accept_alternative` is understood, and no alternative is ever chosen for a buyer who does not name the seats.
+    """
+
+    hold_id: Annotated[str, Meta(max_length=64)] | None = None
+    showtime_id: Annotated[int, Meta(ge=1, le=SHOWTIME_NUMBER_MAX)] | None = None
+    seats: Seats | None = None
+    email: Email | None = None
+    phone: Phone | None = None
+    locale: Locale | None = None
+    accept_alternative: bool = False
+
+
+class CancelBody(Input, frozen=True):
+    """Why, in the customer's words."""
+
+    reason: Annotated[str, Meta(max_length=500)] = ""
+
+
+CHECK_OUT = Body(CheckOutBody)
+CANCEL = Body(CancelBody)
+
+
+async def check_out(request: Request) -> Response:
+    """Turn a hold, or seats, into a booking; 200 if the hold was checked out before."""
+    body = await CHECK_OUT.read(request)
+    identity = caller(request)
+    buyer = Buyer(
+        subject=identity.subject,
+        email=normalise_email(body.email) if body.email else identity.email,
+        phone=body.phone,
+        locale=body.locale or identity.locale,
+    )
+    remembered = engine_request(request, identity.subject, body)
+    runtime = _runtime(request)
+    bookings = runtime.orders.bookings
+    if body.hold_id is not None:
+        if body.showtime_id is not None or body.seats is not None:
+            raise InvalidInput("/hold_id", "Give hold_id, or showtime_id and seats, not both.")
+        booking, created = await bookings.check_out(body.hold_id, buyer, remembered)
+    elif body.showtime_id is None or body.seats is None:
+        raise InvalidInput("/hold_id", "Give hold_id, or showtime_id and seats.")
+    else:
+        showtime = await runtime.catalogue.showtime(body.showtime_id)
+        layout = await runtime.catalogue.layout(showtime.layout_id)
+        seats = seat_indexes(layout, body.seats, runtime.catalogue.policy(showtime).seats_per_hold_max)
+        booking, created = await bookings.claim_and_check_out(showtime.id, seats, buyer, remembered)
+    headers = {"Location": f"/api/v1/bookings/{booking.id}"}
+    if booking.replayed:
+        headers.update(REPLAYED)
+    return answer(await booking_json(runtime.catalogue, booking), 201 if created else 200, headers)
+
+
+async def read_booking(request: Request) -> Response:
+    """Read a booking of one's own."""
+    return answer(await booking_json(_runtime(request).catalogue, await _read(request)))
+
+
+async def cancel(request: Request) -> Response:
+    """Cancel a booking before its payment."""
+    if await request.body():
+        await CANCEL.read(request)
+    runtime = _runtime(request)
+    booking = await runtime.orders.bookings.cancel(request.path_params["booking"], caller(request).subject)
+    return answer(await booking_json(runtime.catalogue, booking))
+
+
+async def list_mine(request: Request) -> Response:
+    """List one's own bookings that the ledger knows, newest first."""
+    runtime = _runtime(request)
+    after = page_cursor(request, UUID)
+    bookings, position = await runtime.orders.bookings.list_bookings(
+        caller(request).subject, str(after) if after else None, page_limit(request)
+    )
+    items: list[dict[str, Any]] = [await booking_json(runtime.catalogue, booking) for booking in bookings]
+    return answer(page(items, position))
+
+
+async def list_tickets(request: Request) -> Response:
+    """List the tickets of a booking of one's own; none before it is CONFIRMED."""
+    booking = await _read(request)
+    runtime = _runtime(request)
+    layout = await runtime.catalogue.layout((await runtime.catalogue.showtime(booking.showtime)).layout_id)
+    return answer(page([ticket_json(layout, ticket) for ticket in booking.tickets]))
+
+
+async def _read(request: Request) -> Booking:
+    return await _runtime(request).orders.bookings.read_booking(request.path_params["booking"], caller(request).subject)
+
+
+def _runtime(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.runtime
+    return runtime
