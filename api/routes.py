@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from api import accounts, health, holds, problems, seats
+from api import accounts, bookings, health, holds, payments, problems, seats
 from api.auth import Access
 
 PUBLIC, VIEWER, CUSTOMER = Access.PUBLIC, Access.VIEWER, Access.CUSTOMER
@@ -38,6 +38,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     E("PATCH",  "/holds/{hold}",                             holds.change_hold,         CUSTOMER),
     E("DELETE", "/holds/{hold}",                             holds.release_hold,        CUSTOMER),
     E("POST",   "/holds/{hold}/extend",                      holds.extend_hold,         CUSTOMER),
+
+    E("POST",   "/bookings",                                 bookings.check_out,        CUSTOMER),
+    E("GET",    "/bookings/{booking}",                       bookings.read_booking,     CUSTOMER),
+    E("POST",   "/bookings/{booking}/cancel",                bookings.cancel,           CUSTOMER),
+    E("GET",    "/bookings/{booking}/tickets",               bookings.list_tickets,     CUSTOMER),
+    E("POST",   "/bookings/{booking}/payments",              payments.begin_payment,    CUSTOMER),
+    E("GET",    "/bookings/{booking}/payments",              payments.list_payments,    CUSTOMER),
+    E("POST",   "/payments/webhook",                         payments.receive_event,    PUBLIC),
+    E("POST",   "/payments/simulate/{session}",              payments.simulate_outcome, PUBLIC),
+    E("GET",    "/me/bookings",                              bookings.list_mine,        CUSTOMER),
 
     E("POST",   "/auth/register",                            accounts.register,         PUBLIC),
     E("POST",   "/auth/login",                               accounts.login,            PUBLIC),
