@@ -25,7 +25,7 @@ local generation, not_after_ms, request_text = ARGV[1], tonumber(ARGV[2]), ARGV[
 local old_generation, old_seq = ARGV[4], ARGV[5]
 
 -- check
-local now_ms = clock.now_ms()
+local now_ms = clock.now_ms
 if now_ms > not_after_ms then
   return {'too_late', now_ms}
 end

@@ -18,7 +18,9 @@ COST     O(seats given + seats of the holds ended)
 -- include: request
 -- include: showtime
 -- include: intact
+-- include: seat_list
 -- include: seat_map
+-- include: seat_look
 -- include: end_hold
 -- include: takeover
 
@@ -33,7 +35,7 @@ local blocking, evict = ARGV[4] == 'block', ARGV[5] == '1'
 local FIRST_SEAT = 6
 
 -- check
-local now_ms = clock.now_ms()
+local now_ms = clock.now_ms
 local meta, refusal = entry.writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
 if refusal then
   return refusal
@@ -41,7 +43,7 @@ end
 if not intact.check(keys, meta.seats) then
   return {'damaged', now_ms}
 end
-local seats = seat_map.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
+local seats = seat_list.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
 local lapsed, evicted = {}, {}
 if blocking then
   local verdict = takeover.judge(keys, seats, '', meta.policy, now_ms)
@@ -54,13 +56,7 @@ if blocking then
   end
   lapsed, evicted = verdict.lapsed, verdict.live
 else
-  local blocked = {}
-  for _, seat in ipairs(seats) do
-    if redis.call('GETBIT', keys.blocked, seat) == 1 then
-      table.insert(blocked, seat)
-    end
-  end
-  seats = blocked
+  seats = seat_look.marked(keys.blocked, seats)
 end
 
 -- change
@@ -74,7 +70,7 @@ for _, hold in ipairs(evicted) do
   end_hold.free(keys, meta, generation, hold, 'cancelled', 'staff', now_ms, trace)
 end
 if #seats > 0 then
-  seat_map.set(keys.blocked, keys.owners, seats, blocking and seat_map.BLOCKED or 0)
+  seat_map.set(keys.blocked, keys.owners, seat_list.runs(seats), blocking and seat_map.BLOCKED or 0)
   meta.version = meta.version + 1
   showtime.save(keys.meta, meta)
 end

@@ -23,8 +23,9 @@ COST     O(seats of the hold + seats given + seats of the holds taken over)
 -- include: request
 -- include: showtime
 -- include: intact
+-- include: seat_list
 -- include: seat_map
--- include: hold_record
+-- include: holds
 -- include: customer_record
 -- include: customer_holds
 -- include: deadlines
@@ -43,7 +44,7 @@ local owner, claimed_at_ms, subject, add_count = ARGV[4], ARGV[5], ARGV[6], tonu
 local FIRST_SEAT = 8
 
 -- check
-local now_ms = clock.now_ms()
+local now_ms = clock.now_ms
 local meta, refusal = entry.writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
 if refusal then
   return refusal
@@ -57,7 +58,7 @@ if refusal then
 end
 local rules = meta.policy
 local hold
-hold, refusal = hold_record.own(keys.holds, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
+hold, refusal = holds.own(keys.holds, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
 if refusal then
   return refusal
 end
@@ -67,9 +68,23 @@ end
 if not end_hold.sound(keys.owners, hold) then
   return {'damaged', now_ms}
 end
-local add = seat_map.read(ARGV, FIRST_SEAT, FIRST_SEAT + add_count - 1, meta.seats)
-local remove = seat_map.read(ARGV, FIRST_SEAT + add_count, #ARGV, meta.seats)
-local kept, added, removed = seat_map.difference(hold.seats, add, remove)
+local add = seat_list.read(ARGV, FIRST_SEAT, FIRST_SEAT + add_count - 1, meta.seats)
+local remove = seat_list.read(ARGV, FIRST_SEAT + add_count, #ARGV, meta.seats)
+local was, goes, kept, added, removed = {}, {}, {}, {}, {}
+for _, seat in ipairs(remove) do
+  goes[seat] = true
+end
+for _, seat in ipairs(hold.seats) do
+  was[seat] = true
+  table.insert(goes[seat] and removed or kept, seat)
+end
+for _, seat in ipairs(add) do
+  if not was[seat] and not goes[seat] then
+    table.insert(added, seat)
+    table.insert(kept, seat)
+  end
+end
+table.sort(kept)
 local lapsed = {}
 if #added > 0 then
   local verdict = takeover.judge(keys, added, subject, rules, now_ms)
@@ -101,12 +116,12 @@ end
 -- change
 if #added + #removed > 0 then
   hold.seats = kept
-  hold_record.save(keys.holds, hold)
+  holds.save(keys.holds, hold)
   for _, gone in ipairs(lapsed) do
     end_hold.free(keys, meta, generation, gone, 'expired', 'payment_timeout', now_ms, request.trace(request_text))
   end
-  seat_map.set(keys.locked, keys.owners, removed, 0)
-  seat_map.set(keys.locked, keys.owners, added, hold.owner)
+  seat_map.set(keys.locked, keys.owners, seat_list.runs(removed), 0)
+  seat_map.set(keys.locked, keys.owners, seat_list.runs(added), hold.owner)
   customer_record.change(keys.customers, hold.subject, hold.owner, #kept, 0)
   meta.version = meta.version + 1
   showtime.save(keys.meta, meta)
@@ -115,6 +130,6 @@ end
 -- answer
 local version = showtime.version(meta, keys.deadlines, now_ms)
 local checkout = redis.call('HGET', keys.checkouts, hold.owner) or ''
-local answer = hold_answer.give('changed', now_ms, version, hold, rules, checkout)
+local answer = hold_answer.give('changed', now_ms, version, hold, rules.hold_max_ms, checkout)
 request.remember(keys.request, request_text, answer, hold.deadline_ms, now_ms)
 return answer

@@ -27,7 +27,7 @@ local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
 local FIRST_NUMBER = 4
 
 -- check
-local now_ms = clock.now_ms()
+local now_ms = clock.now_ms
 local meta, refusal = entry.writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
 if refusal then
   return refusal

@@ -19,7 +19,7 @@ COST     O(seats of the hold)
 -- include: request
 -- include: showtime
 -- include: intact
--- include: hold_record
+-- include: holds
 -- include: deadlines
 -- include: hold_answer
 
@@ -31,7 +31,7 @@ local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
 local owner, claimed_at_ms, subject, checkout = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 
 -- check
-local now_ms = clock.now_ms()
+local now_ms = clock.now_ms
 local meta, refusal = entry.writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
 if refusal then
   return refusal
@@ -41,14 +41,14 @@ if not intact.check(keys, meta.seats) then
 end
 local rules = meta.policy
 local hold
-hold, refusal = hold_record.own(keys.holds, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
+hold, refusal = holds.own(keys.holds, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
 if refusal then
   return refusal
 end
 if hold.status == 'P' then
   local version = showtime.version(meta, keys.deadlines, now_ms)
   local kept = redis.call('HGET', keys.checkouts, hold.owner) or ''
-  return hold_answer.give('already_checked_out', now_ms, version, hold, rules, kept)
+  return hold_answer.give('already_checked_out', now_ms, version, hold, rules.hold_max_ms, kept)
 end
 refusal = showtime.closed(meta, now_ms)
 if refusal then
@@ -58,12 +58,12 @@ end
 -- change
 hold.status = 'P'
 hold.deadline_ms = math.min(now_ms + rules.payment_ttl_ms, hold.claimed_at_ms + rules.claim_max_ms)
-hold_record.save(keys.holds, hold)
+holds.save(keys.holds, hold)
 redis.call('HSET', keys.checkouts, hold.owner, checkout)
 deadlines.set(keys.deadlines, keys.lapses, keys.meta, meta, hold.owner, hold.deadline_ms)
 
 -- answer
 local version = showtime.version(meta, keys.deadlines, now_ms)
-local answer = hold_answer.give('checked_out', now_ms, version, hold, rules, checkout)
+local answer = hold_answer.give('checked_out', now_ms, version, hold, rules.hold_max_ms, checkout)
 request.remember(keys.request, request_text, answer, hold.deadline_ms, now_ms)
 return answer

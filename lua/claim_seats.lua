@@ -15,105 +15,136 @@ RETURNS  too_late
          claimed, the hold answer (include/hold_answer.lua)
 RAISES   OOM at maxmemory, before anything changed; an index that is no seat of the showtime, or comes twice
 EMITS    booking_expired, for each lapsed booking that is taken over
-COST     O(seats asked + seats of the holds taken over)
+COST     O(seats asked + seats of the holds taken over). A claim of free seats by a new customer takes 13 commands and
+         makes few functions: what other cases need is included inside their blocks.
 ]]
 -- include: clock
--- include: entry
--- include: request
--- include: showtime
+-- include: policy
+-- include: seat_list
 -- include: seat_map
 -- include: hold_record
--- include: customer_record
--- include: customer_holds
--- include: deadlines
--- include: end_hold
--- include: takeover
+-- include: customer_entry
 -- include: hold_answer
 
 -- names
-local keys = {
-  meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], owners = KEYS[5], holds = KEYS[6],
-  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], facts = KEYS[10], lapses = KEYS[11],
-  request = KEYS[12],
-}
-local generation, not_after_ms, request_text, subject = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local meta_key, sold_key, locked_key, blocked_key, owners_key, holds_key, deadlines_key, customers_key, checkouts_key,
+  facts_key, lapses_key, request_key = unpack(KEYS)
+local generation, not_after_ms, request_text, subject = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local FIRST_SEAT = 5
 
 -- check
-local now_ms = clock.now_ms()
-local meta, refusal = entry.writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
-if refusal then
-  return refusal
+local now_ms = clock.now_ms
+if now_ms > not_after_ms then
+  return {'too_late', now_ms}
+end
+if request_text ~= '' then
+  -- include: request
+  local replay = request.recall(request_key, request_text, now_ms)
+  if replay then
+    return replay
+  end
+end
+local status, stamp, seats_count, version, fence, next_lapse_ms, packed = unpack(redis.pcall('HMGET', meta_key,
+  'status', 'generation', 'seats', 'version', 'fence', 'next_lapse_ms', 'policy'))
+local hold_ttl_ms, hold_max_ms, seats_per_hold_max, seats_per_customer_max, sales_open_ms, sales_stop_ms, _
+if status == 'open' and stamp == generation and seats_count and version and fence and next_lapse_ms and packed then
+  hold_ttl_ms, _, hold_max_ms, _, seats_per_hold_max, _, seats_per_customer_max, sales_open_ms, sales_stop_ms =
+    policy.numbers(packed)
+end
+if not packed or not hold_ttl_ms or now_ms < sales_open_ms or now_ms >= sales_stop_ms then
+  -- include: showtime
+  local meta, refusal = showtime.enter(meta_key, generation, now_ms)
+  return refusal or showtime.closed(meta, now_ms) or {'damaged', now_ms}
 end
 -- Every key written below is touched here: a lost or mistyped one must not be met halfway.
-local record = redis.pcall('HMGET', keys.customers, subject, '0')
-if record[2] ~= ''
-  or redis.pcall('EXISTS', keys.sold, keys.blocked, keys.checkouts) ~= 3
-  or redis.pcall('GETBIT', keys.locked, meta.seats) ~= 1
-  or redis.pcall('HEXISTS', keys.holds, '0') ~= 1
-  or redis.pcall('ZSCORE', keys.deadlines, '0') ~= 'inf' then
+local record, customers_end = unpack(redis.pcall('HMGET', customers_key, subject, '0'))
+if customers_end ~= ''
+  or redis.pcall('EXISTS', sold_key, blocked_key, checkouts_key) ~= 3
+  or redis.pcall('GETBIT', locked_key, seats_count) ~= 1
+  or redis.pcall('HEXISTS', holds_key, '0') ~= 1
+  or redis.pcall('ZSCORE', deadlines_key, '0') ~= 'inf' then
   return {'damaged', now_ms}
 end
-local rules = meta.policy
-refusal = showtime.closed(meta, now_ms)
-if refusal then
-  return refusal
+seats_count, version, next_lapse_ms = tonumber(seats_count), tonumber(version), tonumber(next_lapse_ms)
+local seats = seat_list.read(ARGV, FIRST_SEAT, #ARGV, seats_count)
+if #seats > seats_per_hold_max then
+  return {'too_many_seats', now_ms, seats_per_hold_max}
 end
-local seats = seat_map.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
-if #seats > rules.seats_per_hold_max then
-  return {'too_many_seats', now_ms, rules.seats_per_hold_max}
-end
-local runs = seat_map.runs(seats)
-local lapsed = {}
-if not seat_map.all_of(keys.owners, runs, 0) then
+local runs = seat_list.runs(seats)
+local free = seat_map.all_of(owners_key, runs, 0)
+local meta, keys, lapsed
+if not free or record then
+  -- include: showtime
+  -- include: customer_record
+  -- include: customer_holds
+  -- include: deadlines
+  -- include: end_hold
+  -- include: intact
+  -- include: takeover
+  keys = {
+    meta = meta_key, sold = sold_key, locked = locked_key, blocked = blocked_key, owners = owners_key,
+    holds = holds_key, deadlines = deadlines_key, customers = customers_key, checkouts = checkouts_key,
+    facts = facts_key, lapses = lapses_key,
+  }
+  meta = showtime.enter(meta_key, generation, now_ms)
+  local rules = meta.policy
   local verdict = takeover.judge(keys, seats, subject, rules, now_ms)
-  if not verdict then
+  local customer = customer_record.read(record)
+  local mine = customer_holds.read(keys, customer, rules, now_ms)
+  if not verdict or not mine or not intact.check(keys, seats_count) then
     return {'damaged', now_ms}
   end
   if #verdict.taken > 0 then
-    deadlines.mend(keys.deadlines, keys.lapses, keys.meta, meta, verdict.capped)
+    deadlines.mend(deadlines_key, lapses_key, meta_key, meta, verdict.capped)
     return takeover.refusal(verdict.taken, now_ms)
-  end
-  lapsed = verdict.lapsed
-end
-if record[1] then
-  local customer = customer_record.read(record[1])
-  local mine = customer_holds.read(keys, customer, rules, now_ms)
-  if not mine then
-    return {'damaged', now_ms}
   end
   if #mine.live >= rules.holds_per_customer_max then
     return {'hold_limit', now_ms, unpack(customer_holds.names(mine.live))}
   end
-  local left = rules.seats_per_customer_max - customer.bought - mine.seats
+  local left = seats_per_customer_max - customer.bought - mine.seats
   if #seats > left then
     return {'seat_limit', now_ms, math.max(left, 0)}
   end
-  lapsed = end_hold.joined(lapsed, mine.lapsed)
-elseif #seats > rules.seats_per_customer_max then
-  return {'seat_limit', now_ms, rules.seats_per_customer_max}
+  lapsed = end_hold.joined(verdict.lapsed, mine.lapsed)
+elseif #seats > seats_per_customer_max then
+  return {'seat_limit', now_ms, seats_per_customer_max}
 end
 
 -- change
 local hold = {
-  owner = meta.fence + 1, subject = subject, claimed_at_ms = now_ms, status = 'H', extensions = 0, retries = 0,
-  payment_open = 0, seats = seats, deadline_ms = now_ms + rules.hold_ttl_ms,
+  owner = fence + 1, subject = subject, claimed_at_ms = now_ms, status = 'H', extensions = 0, retries = 0,
+  payment_open = 0, seats = seats, deadline_ms = now_ms + hold_ttl_ms,
 }
--- First the one write that grows memory for sure: at maxmemory Redis refuses it, and with it the whole claim.
-redis.call('HSET', keys.holds, hold.owner, hold_record.pack(hold))
-for _, gone in ipairs(lapsed) do
-  end_hold.free(keys, meta, generation, gone, 'expired', 'payment_timeout', now_ms, request.trace(request_text))
+-- First a write that needs memory: at maxmemory Redis refuses it, and with it the whole claim.
+redis.call('HSET', holds_key, hold.owner, hold_record.pack(hold))
+if lapsed and #lapsed > 0 then
+  -- include: request
+  -- include: end_hold
+  for _, gone in ipairs(lapsed) do
+    end_hold.free(keys, meta, generation, gone, 'expired', 'payment_timeout', now_ms, request.trace(request_text))
+  end
+  version = meta.version
+  record = redis.call('HGET', customers_key, subject)
 end
-seat_map.mark(keys.locked, runs, 1)
-seat_map.give(keys.owners, runs, hold.owner)
-deadlines.set(keys.deadlines, keys.lapses, keys.meta, meta, hold.owner, hold.deadline_ms)
-customer_record.change(keys.customers, subject, hold.owner, #seats, 0)
-meta.fence = hold.owner
-meta.version = meta.version + 1
-showtime.save(keys.meta, meta)
+seat_map.set(locked_key, owners_key, runs, hold.owner)
+redis.call('HSET', customers_key, subject, customer_entry.added(record, hold.owner, #seats))
+redis.call('ZADD', deadlines_key, hold.deadline_ms, hold.owner)
+version = version + 1
+if next_lapse_ms == 0 or next_lapse_ms > hold.deadline_ms then
+  redis.call('HSET', meta_key, 'version', version, 'fence', hold.owner, 'next_lapse_ms', hold.deadline_ms)
+  redis.call('ZADD', lapses_key, hold.deadline_ms, string.match(meta_key, ':(%d+):meta$'))
+else
+  redis.call('HSET', meta_key, 'version', version, 'fence', hold.owner)
+end
 
 -- answer
-local version = showtime.version(meta, keys.deadlines, now_ms)
-local answer = hold_answer.give('claimed', now_ms, version, hold, rules, '')
-request.remember(keys.request, request_text, answer, hold.deadline_ms, now_ms)
+-- Lapsed holds of others count as changes; see showtime.version.
+if next_lapse_ms > 0 and next_lapse_ms <= now_ms then
+  version = version + redis.call('ZCOUNT', deadlines_key, '-inf', now_ms)
+end
+local answer = hold_answer.give('claimed', now_ms, version, hold, hold_max_ms, '')
+if request_text ~= '' then
+  -- include: request
+  request.remember(request_key, request_text, answer, hold.deadline_ms, now_ms)
+end
 return answer

@@ -17,7 +17,7 @@ COST     O(seats of the hold)
 -- include: request
 -- include: showtime
 -- include: intact
--- include: hold_record
+-- include: holds
 -- include: deadlines
 -- include: hold_answer
 
@@ -30,7 +30,7 @@ local PAYMENT_RETRIES_MAX = 3
 local ANYBODY = ''
 
 -- check
-local now_ms = clock.now_ms()
+local now_ms = clock.now_ms
 local meta, refusal = entry.writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
 if refusal then
   return refusal
@@ -40,7 +40,7 @@ if not intact.check(keys, meta.seats) then
 end
 local rules = meta.policy
 local hold
-hold, refusal = hold_record.own(keys.holds, keys.deadlines, owner, claimed_at_ms, ANYBODY, meta, now_ms)
+hold, refusal = holds.own(keys.holds, keys.deadlines, owner, claimed_at_ms, ANYBODY, meta, now_ms)
 if refusal then
   return refusal
 end
@@ -53,13 +53,13 @@ if hold.payment_open == 1 then
     local later_ms = math.max(hold.deadline_ms, now_ms + rules.payment_retry_ttl_ms)
     hold.deadline_ms = math.min(later_ms, hold.claimed_at_ms + rules.claim_max_ms)
   end
-  hold_record.save(keys.holds, hold)
+  holds.save(keys.holds, hold)
   deadlines.set(keys.deadlines, keys.lapses, keys.meta, meta, hold.owner, hold.deadline_ms)
 end
 
 -- answer
 local version = showtime.version(meta, keys.deadlines, now_ms)
 local checkout = redis.call('HGET', keys.checkouts, hold.owner) or ''
-local answer = hold_answer.give('payment_closed', now_ms, version, hold, rules, checkout)
+local answer = hold_answer.give('payment_closed', now_ms, version, hold, rules.hold_max_ms, checkout)
 request.remember(keys.request, request_text, answer, hold.deadline_ms, now_ms)
 return answer

@@ -16,7 +16,7 @@ COST     O(seats of the holds ended)
 -- include: request
 -- include: showtime
 -- include: intact
--- include: hold_record
+-- include: holds
 -- include: deadlines
 -- include: end_hold
 
@@ -29,7 +29,7 @@ local keys = {
 local generation, not_after_ms, request_text, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 -- check
-local now_ms = clock.now_ms()
+local now_ms = clock.now_ms
 local meta, refusal = entry.writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
 if refusal and refusal[1] ~= 'not_loaded' then
   return refusal
@@ -41,7 +41,7 @@ local lapsed, capped = {}, {}
 if meta then
   local latest_ms = now_ms + meta.policy.ahead_max_ms
   for _, owner in ipairs(redis.call('ZRANGEBYSCORE', keys.deadlines, '-inf', now_ms, 'LIMIT', 0, limit)) do
-    local hold = hold_record.read(keys.holds, keys.deadlines, owner, meta.policy, now_ms)
+    local hold = holds.read(keys.holds, keys.deadlines, owner, meta.policy, now_ms)
     if not hold or not end_hold.sound(keys.owners, hold) then
       return {'damaged', now_ms}
     end

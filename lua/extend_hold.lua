@@ -18,7 +18,7 @@ COST     O(seats of the hold)
 -- include: request
 -- include: showtime
 -- include: intact
--- include: hold_record
+-- include: holds
 -- include: deadlines
 -- include: hold_answer
 
@@ -30,7 +30,7 @@ local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
 local owner, claimed_at_ms, subject = ARGV[4], ARGV[5], ARGV[6]
 
 -- check
-local now_ms = clock.now_ms()
+local now_ms = clock.now_ms
 local meta, refusal = entry.writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
 if refusal then
   return refusal
@@ -44,7 +44,7 @@ if refusal then
 end
 local rules = meta.policy
 local hold
-hold, refusal = hold_record.own(keys.holds, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
+hold, refusal = holds.own(keys.holds, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
 if refusal then
   return refusal
 end
@@ -56,11 +56,11 @@ end
 -- change
 hold.extensions = hold.extensions + 1
 hold.deadline_ms = deadline_ms
-hold_record.save(keys.holds, hold)
+holds.save(keys.holds, hold)
 deadlines.set(keys.deadlines, keys.lapses, keys.meta, meta, hold.owner, deadline_ms)
 
 -- answer
 local version = showtime.version(meta, keys.deadlines, now_ms)
-local answer = hold_answer.give('extended', now_ms, version, hold, rules, '')
+local answer = hold_answer.give('extended', now_ms, version, hold, rules.hold_max_ms, '')
 request.remember(keys.request, request_text, answer, deadline_ms, now_ms)
 return answer

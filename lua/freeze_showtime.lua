@@ -20,7 +20,7 @@ local meta_key, loading_key, request_key = KEYS[1], KEYS[2], KEYS[3]
 local not_after_ms, request_text, state = tonumber(ARGV[2]), ARGV[3], ARGV[4]
 
 -- check
-local now_ms = clock.now_ms()
+local now_ms = clock.now_ms
 if now_ms > not_after_ms then
   return {'too_late', now_ms}
 end

@@ -18,7 +18,7 @@ COST     O(seats of the hold)
 -- include: request
 -- include: showtime
 -- include: intact
--- include: hold_record
+-- include: holds
 -- include: hold_answer
 
 -- names
@@ -27,7 +27,7 @@ local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
 local owner, claimed_at_ms, subject = ARGV[4], ARGV[5], ARGV[6]
 
 -- check
-local now_ms = clock.now_ms()
+local now_ms = clock.now_ms
 local meta, refusal = entry.writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
 if refusal then
   return refusal
@@ -40,7 +40,7 @@ if refusal then
   return refusal
 end
 local hold
-hold, refusal = hold_record.own(keys.holds, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
+hold, refusal = holds.own(keys.holds, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
 if refusal then
   return refusal
 end
@@ -50,11 +50,11 @@ end
 
 -- change
 hold.payment_open = 1
-hold_record.save(keys.holds, hold)
+holds.save(keys.holds, hold)
 
 -- answer
 local version = showtime.version(meta, keys.deadlines, now_ms)
 local checkout = redis.call('HGET', keys.checkouts, hold.owner) or ''
-local answer = hold_answer.give('payment_opened', now_ms, version, hold, meta.policy, checkout)
+local answer = hold_answer.give('payment_opened', now_ms, version, hold, meta.policy.hold_max_ms, checkout)
 request.remember(keys.request, request_text, answer, hold.deadline_ms, now_ms)
 return answer

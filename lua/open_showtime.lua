@@ -21,6 +21,7 @@ COST     begin O(1); part O(customers given); finish O(seats of the showtime)
 ]]
 -- include: clock
 -- include: policy
+-- include: seat_list
 -- include: seat_map
 -- include: load_check
 
@@ -37,7 +38,7 @@ local status, seats_count, seq, fence, loads, sold_count = ARGV[6], tonumber(ARG
 local sold, blocked, owners = ARGV[23], ARGV[24], ARGV[25]
 
 -- check
-local now_ms = clock.now_ms()
+local now_ms = clock.now_ms
 if now_ms > not_after_ms then
   return {'too_late', now_ms}
 end
@@ -61,7 +62,7 @@ if step == 'finish' then
   if now_ms >= rules.keys_until_ms then
     return {'showtime_closed', now_ms, 'ENDED'}
   end
-  blocked_runs = seat_map.runs(load_check.blocked_seats(sold, blocked, owners, seats_count, sold_count))
+  blocked_runs = seat_list.runs(load_check.blocked_seats(sold, blocked, owners, seats_count, sold_count))
   -- Versions only grow, over loads and clocks set back.
   local before, holds = redis.pcall('HGET', keys.meta, 'version'), redis.pcall('ZCARD', keys.deadlines)
   local shown = (type(before) == 'string' and tonumber(before) or 0) + (type(holds) == 'number' and holds or 0)
@@ -91,7 +92,7 @@ else
   redis.call('SET', keys.blocked, blocked)
   redis.call('SETBIT', keys.blocked, seats_count, 1)
   redis.call('SET', keys.owners, owners)
-  seat_map.give(keys.owners, blocked_runs, seat_map.BLOCKED)
+  seat_map.set(keys.blocked, keys.owners, blocked_runs, seat_map.BLOCKED)
   redis.call('HSET', keys.holds, '0', '')
   redis.call('HSET', keys.checkouts, '0', '')
   redis.call('ZADD', keys.deadlines, 'inf', '0')

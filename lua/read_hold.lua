@@ -14,7 +14,7 @@ COST     O(seats of the hold)
 -- include: clock
 -- include: showtime
 -- include: intact
--- include: hold_record
+-- include: holds
 -- include: hold_answer
 
 -- names
@@ -22,7 +22,7 @@ local keys = {meta = KEYS[1], holds = KEYS[2], deadlines = KEYS[3], checkouts = 
 local generation, owner, claimed_at_ms, subject = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 -- check
-local now_ms = clock.now_ms()
+local now_ms = clock.now_ms
 local meta, refusal = showtime.look(keys.meta, generation, now_ms)
 if refusal then
   return refusal
@@ -31,11 +31,11 @@ if not intact.check(keys, meta.seats) then
   return {'damaged', now_ms}
 end
 local hold
-hold, refusal = hold_record.own(keys.holds, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
+hold, refusal = holds.own(keys.holds, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
 if refusal then
   return refusal
 end
 
 -- answer
 local version = showtime.version(meta, keys.deadlines, now_ms)
-return hold_answer.give('hold', now_ms, version, hold, meta.policy, redis.call('HGET', keys.checkouts, owner) or '')
+return hold_answer.give('hold', now_ms, version, hold, meta.policy.hold_max_ms, redis.call('HGET', keys.checkouts, owner) or '')

@@ -14,14 +14,14 @@ COST     O(log holds + offset + seats of the page)
 -- include: clock
 -- include: showtime
 -- include: intact
--- include: hold_record
+-- include: holds
 
 -- names
 local keys = {meta = KEYS[1], holds = KEYS[2], deadlines = KEYS[3]}
 local generation, offset, limit = ARGV[1], ARGV[2], ARGV[3]
 
 -- check
-local now_ms = clock.now_ms()
+local now_ms = clock.now_ms
 local meta, refusal = showtime.look(keys.meta, generation, now_ms)
 if refusal then
   return refusal
@@ -33,7 +33,7 @@ local live_from = '(' .. now_ms
 local total = redis.call('ZCOUNT', keys.deadlines, live_from, '(inf')
 local page = {}
 for i, owner in ipairs(redis.call('ZRANGEBYSCORE', keys.deadlines, live_from, '(inf', 'LIMIT', offset, limit)) do
-  page[i] = hold_record.read(keys.holds, keys.deadlines, owner, meta.policy, now_ms)
+  page[i] = holds.read(keys.holds, keys.deadlines, owner, meta.policy, now_ms)
   if not page[i] then
     return {'damaged', now_ms}
   end

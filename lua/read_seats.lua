@@ -16,7 +16,7 @@ COST     O(seats of the showtime / 8 bytes + seats of lapsed holds)
 -- include: clock
 -- include: showtime
 -- include: intact
--- include: hold_record
+-- include: holds
 -- include: customer_record
 
 -- names
@@ -27,7 +27,7 @@ local keys = {
 local generation, subject, known_version = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 -- check
-local now_ms = clock.now_ms()
+local now_ms = clock.now_ms
 local meta, refusal = showtime.look(keys.meta, generation, now_ms)
 if refusal then
   return refusal
@@ -39,7 +39,7 @@ local lapsed, mine = {}, {}
 local lapsed_holds = 0
 if meta.next_lapse_ms > 0 and meta.next_lapse_ms <= now_ms then
   for _, owner in ipairs(redis.call('ZRANGEBYSCORE', keys.deadlines, '-inf', now_ms)) do
-    local hold = hold_record.read(keys.holds, keys.deadlines, owner, meta.policy, now_ms)
+    local hold = holds.read(keys.holds, keys.deadlines, owner, meta.policy, now_ms)
     if not hold then
       return {'damaged', now_ms}
     end
@@ -51,7 +51,7 @@ if meta.next_lapse_ms > 0 and meta.next_lapse_ms <= now_ms then
 end
 if subject ~= '' then
   for _, entry in ipairs(customer_record.read(redis.call('HGET', keys.customers, subject) or nil).holds) do
-    local hold = hold_record.read(keys.holds, keys.deadlines, entry.owner, meta.policy, now_ms)
+    local hold = holds.read(keys.holds, keys.deadlines, entry.owner, meta.policy, now_ms)
     if not hold then
       return {'damaged', now_ms}
     end

@@ -18,7 +18,7 @@ COST     O(seats of the hold)
 -- include: request
 -- include: showtime
 -- include: intact
--- include: hold_record
+-- include: holds
 -- include: end_hold
 
 -- names
@@ -31,7 +31,7 @@ local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
 local owner, claimed_at_ms, subject, ending, reason = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 
 -- check
-local now_ms = clock.now_ms()
+local now_ms = clock.now_ms
 local meta, refusal = entry.writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
 if refusal then
   return refusal
@@ -39,11 +39,11 @@ end
 if not intact.check(keys, meta.seats) then
   return {'damaged', now_ms}
 end
-local hold, damaged = hold_record.find(keys.holds, keys.deadlines, owner, claimed_at_ms, meta.policy, now_ms)
+local hold, damaged = holds.read(keys.holds, keys.deadlines, owner, meta.policy, now_ms)
 if damaged then
   return {'damaged', now_ms}
 end
-if not hold then
+if not hold or hold.claimed_at_ms ~= tonumber(claimed_at_ms) then
   return {'gone', now_ms}
 end
 if subject ~= '' and hold.subject ~= subject then

@@ -18,7 +18,9 @@ COST     O(seats given)
 -- include: request
 -- include: showtime
 -- include: intact
+-- include: seat_list
 -- include: seat_map
+-- include: seat_look
 -- include: customer_record
 -- include: facts
 
@@ -31,7 +33,7 @@ local subject, booking, sale, business_id = ARGV[4], ARGV[5], tonumber(ARGV[6]),
 local FIRST_SEAT = 8
 
 -- check
-local now_ms = clock.now_ms()
+local now_ms = clock.now_ms
 local meta, refusal = entry.writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
 if refusal then
   return refusal
@@ -39,9 +41,9 @@ end
 if not intact.check(keys, meta.seats) then
   return {'damaged', now_ms}
 end
-local seats = seat_map.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
+local seats = seat_list.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
 local freed = {}
-for i, owner in ipairs(seat_map.owners(keys.owners, seat_map.runs(seats))) do
+for i, owner in ipairs(seat_look.owners(keys.owners, seat_list.runs(seats))) do
   -- ABA: the seat may have been sold again meanwhile, or claimed under a new number.
   if owner == sale and redis.call('GETBIT', keys.sold, seats[i]) == 1 then
     table.insert(freed, seats[i])
@@ -53,7 +55,7 @@ end
 
 -- change
 customer_record.change(keys.customers, subject, 0, 0, -#freed)
-seat_map.set(keys.sold, keys.owners, freed, 0)
+seat_map.set(keys.sold, keys.owners, seat_list.runs(freed), 0)
 meta.version = meta.version + 1
 showtime.save(keys.meta, meta)
 facts.emit(keys.facts, keys.meta, generation, 'seats_restocked', business_id, now_ms, {

@@ -22,8 +22,10 @@ COST     O(seats sold + seats of the holds taken over)
 -- include: request
 -- include: showtime
 -- include: intact
+-- include: seat_list
 -- include: seat_map
--- include: hold_record
+-- include: seat_look
+-- include: holds
 -- include: customer_record
 -- include: end_hold
 -- include: takeover
@@ -41,7 +43,7 @@ local booking, gateway, session = ARGV[7], ARGV[8], ARGV[9]
 local FIRST_SEAT = 10
 
 -- check
-local now_ms = clock.now_ms()
+local now_ms = clock.now_ms
 local meta, refusal = entry.writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
 if refusal then
   return refusal
@@ -50,12 +52,12 @@ if not intact.check(keys, meta.seats) then
   return {'damaged', now_ms}
 end
 local rules = meta.policy
-local seats = seat_map.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
-local runs = seat_map.runs(seats)
-if seat_map.all_of(keys.owners, runs, owner) and seat_map.all_marked(keys.sold, runs) then
+local seats = seat_list.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
+local runs = seat_list.runs(seats)
+if seat_map.all_of(keys.owners, runs, owner) and #seat_look.marked(keys.sold, seats) == #seats then
   return {'sold_already', now_ms, owner}
 end
-local hold, damaged = hold_record.read(keys.holds, keys.deadlines, owner, rules, now_ms)
+local hold, damaged = holds.read(keys.holds, keys.deadlines, owner, rules, now_ms)
 if damaged or (hold and not end_hold.sound(keys.owners, hold)) then
   return {'damaged', now_ms}
 end
@@ -85,18 +87,17 @@ end
 -- change
 local trace = request.trace(request_text)
 if late then
-  -- Nothing at maxmemory may keep paid seats from being sold: a deletion first, see hold_record.save.
+  -- Nothing at maxmemory may keep paid seats from being sold: a deletion first, see holds.save.
   redis.call('HDEL', keys.holds, owner)
   for _, gone in ipairs(lapsed) do
     end_hold.free(keys, meta, generation, gone, 'expired', 'payment_timeout', now_ms, trace)
   end
-  seat_map.give(keys.owners, runs, owner)
   customer_record.change(keys.customers, subject, owner, 0, #seats)
 else
   end_hold.forget(keys, hold, #seats)
-  seat_map.mark(keys.locked, runs, 0)
+  seat_map.set(keys.locked, keys.owners, runs, 0)
 end
-seat_map.mark(keys.sold, runs, 1)
+seat_map.set(keys.sold, keys.owners, runs, owner)
 meta.version = meta.version + 1
 showtime.save(keys.meta, meta)
 local seq = facts.emit(keys.facts, keys.meta, generation, 'seats_sold', session, now_ms, {

@@ -1,8 +1,9 @@
 """The Lua scripts: read from `lua/`, includes rendered in, ready for `SCRIPT LOAD`.
 
 A line `-- include: seat_map` is replaced by the module `lua/include/seat_map.lua`, rendered once as
-`local seat_map = (function() ... end)()`, after the modules that it includes itself. An indented directive renders
-its modules inside that block, so that a rare branch does not cost every call the making of its functions.
+`local seat_map = (function() ... end)()`, after the modules that it includes itself. Once, as far as it is in sight:
+an indented directive renders its modules inside that block, so that a rare branch does not cost every call the making
+of its functions, and a later block that needs the same module says so again.
 
 `python -m engine.seats.scripts --golden` refreshes the rendered copies that reviews read (`tests/lua/golden/`).
 """
@@ -65,21 +66,24 @@ class _Rendering:
     include_dir: Path
     lines: list[str] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
-    rendered: dict[str, str] = field(default_factory=dict)
+    in_sight: dict[str, int] = field(default_factory=dict)
+    """Module -> indentation of its directive."""
 
     def add(self, line: str, place: str) -> None:
         self.lines.append(line)
         self.places.append(place)
 
+    def leave_blocks(self, line: str) -> None:
+        """Forget the modules of blocks that have ended: a line stands further left than their directives."""
+        if line.strip():
+            indent = len(line) - len(line.lstrip())
+            self.in_sight = {name: depth for name, depth in self.in_sight.items() if depth <= indent}
+
     def include(self, name: str, indent: str, path: tuple[str, ...]) -> None:
         """Render a module and, before it, what it includes; nothing if it is already in sight."""
         if name in path:
-            raise ScriptError(f"include cycle: {' -> '.join((*path[path.index(name):], name))}")
-        if name in self.rendered:
-            # A block's locals end with the block. That the earlier directive stands in the same block
-            # cannot be told from the text, so only modules of the top level may be met again.
-            if self.rendered[name]:
-                raise ScriptError(f"{path[0]}: {name} is included inside a block above; include it at the top level")
+            raise ScriptError(f"include cycle: {' -> '.join((*path[path.index(name) :], name))}")
+        if name in self.in_sight:
             return
         file = self.include_dir / f"{name}.lua"
         if not file.is_file():
@@ -88,7 +92,7 @@ class _Rendering:
         for line in source:
             if directive := _DIRECTIVE.match(line):
                 self.include(directive["name"], indent, (*path, name))
-        self.rendered[name] = indent
+        self.in_sight[name] = len(indent)
         self.add(f"{indent}local {name} = (function()", f"{name}.lua:1")
         for number, line in enumerate(source, 1):
             if not _DIRECTIVE.match(line):
@@ -111,6 +115,7 @@ def render_script(path: Path, server_version: tuple[int, ...]) -> Script:
     rendering = _Rendering(path.parent / "include")
     for number, line in enumerate(text.splitlines(), 1):
         place = f"{path.name}:{number}"
+        rendering.leave_blocks(line)
         if directive := _DIRECTIVE.match(line):
             rendering.include(directive["name"], directive["indent"], (path.stem,))
         elif number == 1 and readonly and server_version < SHEBANG_SINCE:

@@ -1,10 +1,5 @@
--- Now, in ms since 1970, by Redis' own clock: the only clock that decides anything.
-local clock = {}
+-- Now, in ms since 1970, by Redis' own clock: the only clock that decides anything. Read once, as a value and not by
+-- a function: two readings could fall on both sides of a deadline.
+local time = redis.call('TIME')
 
--- Read once per script: two readings could fall on both sides of a deadline.
-function clock.now_ms()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
-return clock
+return {now_ms = time[1] * 1000 + math.floor(time[2] / 1000)}

@@ -1,5 +1,5 @@
 -- A customer's holds of one showtime, live and lapsed: only live ones count for the limits.
--- include: hold_record
+-- include: holds
 -- include: end_hold
 local customer_holds = {}
 
@@ -7,7 +7,7 @@ local customer_holds = {}
 function customer_holds.read(keys, customer, rules, now_ms)
   local found = {live = {}, lapsed = {}, seats = 0}
   for _, entry in ipairs(customer.holds) do
-    local hold = hold_record.read(keys.holds, keys.deadlines, entry.owner, rules, now_ms)
+    local hold = holds.read(keys.holds, keys.deadlines, entry.owner, rules, now_ms)
     if not hold or not end_hold.sound(keys.owners, hold) then
       return nil
     end
@@ -22,9 +22,9 @@ function customer_holds.read(keys, customer, rules, now_ms)
 end
 
 -- Flat list of owner, claimed_at_ms: what Python makes hold ids of.
-function customer_holds.names(holds)
+function customer_holds.names(list)
   local names = {}
-  for i, hold in ipairs(holds) do
+  for i, hold in ipairs(list) do
     names[2 * i - 1], names[2 * i] = hold.owner, hold.claimed_at_ms
   end
   return names

@@ -1,5 +1,6 @@
 -- Ending a hold: all its seats become free, all its records go, and a booking's end becomes a fact.
 -- include: showtime
+-- include: seat_list
 -- include: seat_map
 -- include: customer_record
 -- include: hold_id
@@ -8,7 +9,7 @@ local end_hold = {}
 
 -- Whether every seat of the hold still is the hold's: only then may it be ended.
 function end_hold.sound(owners_key, hold)
-  return seat_map.all_of(owners_key, seat_map.runs(hold.seats), hold.owner)
+  return seat_map.all_of(owners_key, seat_list.runs(hold.seats), hold.owner)
 end
 
 -- The holds of both lists, each once.
@@ -37,10 +38,9 @@ end
 -- End a hold; `ending` is 'expired' or 'cancelled'. The caller saves meta.
 function end_hold.free(keys, meta, generation, hold, ending, reason, now_ms, trace)
   local checkout = redis.call('HGET', keys.checkouts, hold.owner) or ''
-  local runs = seat_map.runs(hold.seats)
+  local runs = seat_list.runs(hold.seats)
   end_hold.forget(keys, hold, 0)
-  seat_map.mark(keys.locked, runs, 0)
-  seat_map.give(keys.owners, runs, 0)
+  seat_map.set(keys.locked, keys.owners, runs, 0)
   meta.version = meta.version + 1
   if hold.status == 'P' then
     local booking = hold_id.text(hold.claimed_at_ms, hold.owner, showtime.number(keys.meta))

@@ -8,11 +8,9 @@ function entry.writer(meta_key, request_key, generation, not_after_ms, request_t
   if now_ms > tonumber(not_after_ms) then
     return nil, {'too_late', now_ms}
   end
-  if request_text ~= '' then
-    local replay = request.recall(request_key, request_text, now_ms)
-    if replay then
-      return nil, replay
-    end
+  local replay = request.recall(request_key, request_text, now_ms)
+  if replay then
+    return nil, replay
   end
   return showtime.enter(meta_key, generation, now_ms)
 end

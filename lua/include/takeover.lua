@@ -1,6 +1,8 @@
 -- Judging seats that somebody has: lapsed holds among their owners are gone for the next claim, all others refuse.
+-- include: seat_list
 -- include: seat_map
--- include: hold_record
+-- include: seat_look
+-- include: holds
 -- include: end_hold
 local takeover = {}
 
@@ -17,7 +19,7 @@ end
 --   live     live holds met, each once
 --   capped   those of them whose stored deadline must be rewritten
 function takeover.judge(keys, seats, subject, rules, now_ms)
-  local owners = seat_map.owners(keys.owners, seat_map.runs(seats))
+  local owners = seat_look.owners(keys.owners, seat_list.runs(seats))
   if not owners then
     return nil
   end
@@ -37,7 +39,7 @@ function takeover.judge(keys, seats, subject, rules, now_ms)
       refuse(verdict.taken, seat, 'BLOCKED', 0, 0, 0)
       refuse(verdict.kept, seat, 'BLOCKED', 0, 0, 0)
     elseif locked == 1 then
-      local hold = met[owner] or hold_record.read(keys.holds, keys.deadlines, owner, rules, now_ms)
+      local hold = met[owner] or holds.read(keys.holds, keys.deadlines, owner, rules, now_ms)
       if not hold or not (met[owner] or end_hold.sound(keys.owners, hold)) then
         return nil
       end

@@ -1,0 +1,31 @@
+-- Looking at seats that are not simply free.
+local seat_look = {}
+
+-- Owner numbers in the order of the runs' seats; nil if the map is damaged.
+function seat_look.owners(owners_key, runs)
+  local owners = {}
+  for i = 1, #runs, 2 do
+    local first, count = runs[i], runs[i + 1]
+    local cells = redis.pcall('GETRANGE', owners_key, 4 * first, 4 * (first + count) - 1)
+    if type(cells) ~= 'string' or #cells ~= 4 * count then
+      return nil
+    end
+    for j = 1, #cells, 4 do
+      owners[#owners + 1] = struct.unpack('>I4', cells, j)
+    end
+  end
+  return owners
+end
+
+-- Those of the seats whose bit is set.
+function seat_look.marked(bitmap_key, seats)
+  local marked = {}
+  for _, seat in ipairs(seats) do
+    if redis.call('GETBIT', bitmap_key, seat) == 1 then
+      table.insert(marked, seat)
+    end
+  end
+  return marked
+end
+
+return seat_look
