@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.embedded.binaries import find_postgres
 from engine.paths import LUA_DIR, ROOT
 from tests.conftest import find_redis
 
@@ -103,7 +104,6 @@ def tickets_in_ledger(home: Path, booking: str) -> list[tuple[str, ...]]:
     environ = dict(line.split("=", 1) for line in (home / ".seatlock" / "env").read_text().splitlines())
     url = environ["SEATLOCK_DATABASE_URL"].strip("'")
     sql = "SELECT seat, showtime_id, status FROM tickets WHERE booking_id = :'booking' ORDER BY seat"
-    from engine.embedded.binaries import find_postgres
 
     psql = [str(find_postgres().path.with_name("psql")), "-X", "-A", "-t", "-v", f"booking={booking}", "-d", url]
     done = subprocess.run(psql, input=sql, capture_output=True, text=True, check=True, timeout=30)
