@@ -17,7 +17,7 @@ Phone = Annotated[str, Meta(pattern=r"^\+?[0-9 ()./-]{5,30}$")]
 Locale = Annotated[str, Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}$")]
 
 
-class RegisterBody(Input):
+class RegisterBody(Input, frozen=True):
     """A new customer."""
 
     email: Email
@@ -27,14 +27,14 @@ class RegisterBody(Input):
     locale: Locale = "id"
 
 
-class LoginBody(Input):
+class LoginBody(Input, frozen=True):
     """E-mail and password, as typed."""
 
     email: Annotated[str, Meta(max_length=EMAIL_LENGTH_MAX)]
     password: Annotated[str, Meta(max_length=PASSWORD_LENGTH_MAX)]
 
 
-class RefreshBody(Input):
+class RefreshBody(Input, frozen=True):
     """What a session's `refresh_token` was."""
 
     refresh_token: str

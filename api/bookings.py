@@ -11,7 +11,7 @@ from api.accounts import Email, Locale, Phone
 from api.auth import caller
 from api.booking_json import booking_json, ticket_json
 from api.idempotency import REPLAYED, engine_request
-from api.seat_labels import seat_indexes
+from api.seat_labels import in_labels, seat_indexes
 from api.wire import Body, Input, answer, page, page_cursor, page_limit
 from engine.accounts.users import normalise_email
 from engine.errors import InvalidInput
@@ -73,7 +73,7 @@ async def check_out(request: Request) -> Response:
         showtime = await runtime.catalogue.showtime(body.showtime_id)
         layout = await runtime.catalogue.layout(showtime.layout_id)
         seats = seat_indexes(layout, body.seats, runtime.catalogue.policy(showtime).seats_per_hold_max)
-        booking, created = await bookings.claim_and_check_out(showtime.id, seats, buyer, remembered)
+        booking, created = await in_labels(layout, bookings.claim_and_check_out(showtime.id, seats, buyer, remembered))
     headers = {"Location": f"/api/v1/bookings/{booking.id}"}
     if booking.replayed:
         headers.update(REPLAYED)

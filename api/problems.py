@@ -31,9 +31,13 @@ PROBLEMS: Mapping[str, Problem] = {
     # 400
     "malformed_json": Problem(400, "The body is not JSON", "Send one JSON document in UTF-8."),
     # 401
-    "token_missing": Problem(401, "A token is needed", "Send `Authorization: Bearer <token>`; POST /auth/guest gives one."),
+    "token_missing": Problem(
+        401, "A token is needed", "Send `Authorization: Bearer <token>`; POST /auth/guest gives one."
+    ),
     "token_expired": Problem(401, "The token has expired", "Get a new one with POST /auth/refresh."),
-    "token_invalid": Problem(401, "The token is not valid here", "Log in again; the token was not made by this service."),
+    "token_invalid": Problem(
+        401, "The token is not valid here", "Log in again; the token was not made by this service."
+    ),
     "bad_credentials": Problem(401, "E-mail or password is wrong", "Check both and try again."),
     "bad_signature": Problem(401, "The signature does not match", "Sign `<t>.<raw body>` with the shared secret."),
     "stale_signature": Problem(401, "The signature is too old", "Sign again with the present time."),
@@ -43,10 +47,12 @@ PROBLEMS: Mapping[str, Problem] = {
     "method_not_allowed": Problem(405, "The method is not allowed", "See the `Allow` header."),
     # 409: the request is fine, the state of things is not
     "seats_taken": Problem(409, "Somebody has these seats", "Choose among `alternatives`, or wait `retry_after_ms`."),
-    "showtime_closed": Problem(409, "The showtime is closed", "`status` tells why: FROZEN may open again, the rest not."),
+    "showtime_closed": Problem(409, "The showtime is closed", "`showtime_status` tells why; FROZEN may open again."),
     "not_on_sale": Problem(409, "Sales have not begun", "Come back at `sales_open_at`."),
     "hold_limit": Problem(409, "Too many holds at once", "Use or release one of `holds` first."),
-    "seat_limit": Problem(409, "Too many seats for one customer", "`left` more seats are allowed for this showtime."),
+    "seat_limit": Problem(
+        409, "Too many seats for one customer", "`seats_left` more seats are allowed for this showtime."
+    ),
     "empty_hold": Problem(409, "A hold needs at least one seat", "DELETE the hold to give all seats back."),
     "payment_open": Problem(409, "A payment is under way", "Finish or let fail the payment before changing seats."),
     "cannot_extend": Problem(409, "The hold cannot be extended", "Its cap is reached, or check-out has begun."),
@@ -57,7 +63,9 @@ PROBLEMS: Mapping[str, Problem] = {
     "already_paid": Problem(409, "The booking is already paid", "Read the booking; its tickets are there."),
     "not_refundable": Problem(409, "Nothing can be refunded", "Read the booking's refunds."),
     "email_taken": Problem(409, "The e-mail has an account", "Log in instead."),
-    "has_sales": Problem(409, "Seats were already sold", "What was sold cannot be changed; cancel the showtime instead."),
+    "has_sales": Problem(
+        409, "Seats were already sold", "What was sold cannot be changed; cancel the showtime instead."
+    ),
     "auditorium_busy": Problem(409, "The auditorium is busy then", "Another showtime overlaps; choose another time."),
     "name_taken": Problem(409, "The name is in use", "Choose another name."),
     "idempotency_key_in_flight": Problem(409, "The first request still runs", "Ask again shortly with the same key."),
@@ -66,12 +74,14 @@ PROBLEMS: Mapping[str, Problem] = {
     "booking_expired": Problem(410, "The booking has lapsed", "Claim the seats again."),
     # 413, 415
     "body_too_large": Problem(413, "The body is too large", "`limit_bytes` is the most that is read."),
-    "unsupported_media_type": Problem(415, "The body must be application/json", "Set `Content-Type: application/json`."),
+    "unsupported_media_type": Problem(
+        415, "The body must be application/json", "Set `Content-Type: application/json`."
+    ),
     # 422: the request itself is wrong
     "invalid_field": Problem(422, "A field is wrong", "`errors` points at each field."),
     "unknown_seat": Problem(422, "The layout has no such seat", "Seats are labels of the showtime's layout."),
     "duplicate_seat": Problem(422, "A seat is named twice", "Name each seat once."),
-    "too_many_seats": Problem(422, "Too many seats in one hold", "At most `seats_max` seats."),
+    "too_many_seats": Problem(422, "Too many seats in one hold", "At most `seats_per_hold_max` seats."),
     "email_required": Problem(422, "An e-mail address is needed", "A guest's booking needs `email`."),
     "idempotency_key_reused": Problem(422, "The key was used for another request", "Use a new Idempotency-Key."),
     "invalid_layout": Problem(422, "The seating plan is wrong", "`errors` or `detail` says where."),
@@ -165,7 +175,9 @@ async def problem_page(request: Request) -> Response:
     problem = PROBLEMS.get(code)
     if problem is None:
         raise Refusal("not_found")
-    text = "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(html.escape(problem.help).split("`")))
+    text = "".join(
+        f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(html.escape(problem.help).split("`"))
+    )
     return HTMLResponse(
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{code}</title>"
         f"<h1>{html.escape(problem.title)}</h1><p><code>{code}</code>, HTTP {problem.status}</p><p>{text}</p>",

@@ -76,6 +76,7 @@ class Resource:
         return list(self._endpoints)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; see the class."""
         endpoint = self._endpoints[scope["method"]]
         scope["route_path"] = endpoint.path
         request = Request(scope, receive, send)

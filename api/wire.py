@@ -74,9 +74,7 @@ def invalid_parameter(name: str, detail: str) -> InvalidInput:
     return InvalidInput(f"?{name}", detail)
 
 
-def answer(
-    value: Json, status: int = 200, headers: Mapping[str, str] | None = None
-) -> Response:
+def answer(value: Json, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Build a JSON answer from a struct or mapping, or from bytes that are JSON already."""
     return Response(value if isinstance(value, bytes) else _encode(value), status, headers, "application/json")
 

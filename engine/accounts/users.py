@@ -118,8 +118,9 @@ class Accounts:
         return self._session(User.from_row(row))
 
     def guest(self, locale: str = "id") -> Session:
-        """Give somebody without an account an identity of their own. No database is asked: guests can hold
-        seats while PostgreSQL is away.
+        """Give somebody without an account an identity of their own.
+
+        No database is asked: guests can hold seats while PostgreSQL is away.
         """
         return self._session(User(id=str(uuid4()), guest=True, locale=locale))
 

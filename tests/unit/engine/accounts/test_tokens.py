@@ -29,7 +29,9 @@ def tokens(ttl_s: int = 60) -> Tokens:
     return Tokens(SECRET, ttl_s)
 
 
-def forge(secret: bytes | None = SECRET, algorithm: str = "HS256", header: dict | None = None, **changes: object) -> str:
+def forge(
+    secret: bytes | None = SECRET, algorithm: str = "HS256", header: dict | None = None, **changes: object
+) -> str:
     """Sign a token that is right in all but what the caller changes; None takes a claim away."""
     now = int(time.time())
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "u", "typ": "access", "iat": now, "exp": now + 60} | changes

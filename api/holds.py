@@ -1,0 +1,197 @@
+"""Holds over HTTP: claim seats, read, change, extend and release the hold. The claim is the busiest writer of all."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth import caller
+from api.idempotency import REPLAYED, engine_request
+from api.seat_labels import Hall, in_labels, read_hall, seat_indexes
+from api.wire import Body, Input, answer, no_content, now_ms, rfc3339, showtime_number
+from engine.errors import InvalidInput, Refusal
+from engine.ledger.records import BookedSeat, Booking
+from engine.limits import SEAT_LABEL_LENGTH_MAX, SEATS_PER_HOLD_CEILING
+from engine.orders.pricing import price_seats
+from engine.runtime import Runtime
+from engine.seats.ids import HoldId, parse_hold_id
+from engine.seats.records import Hold
+
+Label = Annotated[str, Meta(min_length=1, max_length=SEAT_LABEL_LENGTH_MAX)]
+
+
+class ClaimBody(Input, frozen=True):
+    """Which seats, by their labels."""
+
+    seats: Annotated[tuple[Label, ...], Meta(min_length=1)]
+
+
+class ChangeBody(Input, frozen=True):
+    """Which seats to add to a hold and which to take off it."""
+
+    add: tuple[Label, ...] = ()
+    remove: tuple[Label, ...] = ()
+
+
+class SeatAnswer(msgspec.Struct):
+    """One seat of a hold; the price is in minor units."""
+
+    seat: str
+    tier: str
+    price: int
+
+
+class HoldAnswer(msgspec.Struct, omit_defaults=True):
+    """A hold on the wire; once it was checked out, with the status of the booking that it became."""
+
+    id: str
+    showtime_id: int
+    seats: list[SeatAnswer]
+    amount: int
+    currency: str
+    status: str
+    expires_at: str
+    expires_in_ms: int
+    server_time: str
+    extensions_left: int | None = None
+    extendable_until: str | None = None
+
+
+CLAIM = Body(ClaimBody)
+CHANGE = Body(ChangeBody)
+
+
+async def claim_seats(request: Request) -> Response:
+    """Claim seats of a showtime, all or none."""
+    runtime = _runtime(request)
+    subject = caller(request).subject
+    number = showtime_number(request)
+    body = await CLAIM.read(request)
+    hall = await read_hall(runtime.catalogue, number)
+    seats = seat_indexes(hall.layout, body.seats, _seats_max(runtime, hall, body.seats))
+    remembered = engine_request(request, subject, body)
+    hold = await in_labels(hall.layout, runtime.seats.claim_seats(number, subject, seats, remembered))
+    return await _answer(runtime, hold, 201)
+
+
+async def read_hold(request: Request) -> Response:
+    """Show a hold to its owner, or the booking that it became."""
+    runtime = _runtime(request)
+    subject = caller(request).subject
+    hold_id = _hold_id(request)
+    try:
+        hold = await runtime.seats.read_hold(hold_id, subject)
+    except Refusal as refusal:
+        booking = await runtime.ledger.read_booking(str(hold_id))
+        if booking is None or booking.subject != subject or (booking.status == "PENDING" and not booking.settling):
+            raise refusal from None
+        return answer(_from_ledger(booking))
+    return await _answer(runtime, hold, 200)
+
+
+async def change_hold(request: Request) -> Response:
+    """Add seats to a hold and take seats off it, all or nothing."""
+    runtime = _runtime(request)
+    subject = caller(request).subject
+    hold_id = _hold_id(request)
+    body = await CHANGE.read(request)
+    if not body.add and not body.remove:
+        raise InvalidInput("", "Name at least one seat to `add` or to `remove`.")
+    hall = await read_hall(runtime.catalogue, hold_id.showtime)
+    add = seat_indexes(hall.layout, body.add, _seats_max(runtime, hall, body.add), "/add")
+    remove = seat_indexes(hall.layout, body.remove, _seats_max(runtime, hall, body.remove), "/remove")
+    _require_apart(body.add, body.remove)
+    remembered = engine_request(request, subject, body)
+    hold = await in_labels(hall.layout, runtime.seats.change_hold(hold_id, subject, add, remove, remembered))
+    return await _answer(runtime, hold, 200)
+
+
+async def extend_hold(request: Request) -> Response:
+    """Give a hold its full time again."""
+    runtime = _runtime(request)
+    subject = caller(request).subject
+    hold_id = _hold_id(request)
+    hall = await read_hall(runtime.catalogue, hold_id.showtime)
+    remembered = engine_request(request, subject)
+    hold = await in_labels(hall.layout, runtime.seats.extend_hold(hold_id, subject, remembered))
+    return await _answer(runtime, hold, 200)
+
+
+async def release_hold(request: Request) -> Response:
+    """Give the seats back at once; a repeat is harmless. What was checked out is cancelled as the booking it is."""
+    runtime = _runtime(request)
+    subject = caller(request).subject
+    hold_id = _hold_id(request)
+    try:
+        hold = await runtime.seats.read_hold(hold_id, subject)
+    except Refusal as refusal:
+        if refusal.code != "hold_expired":
+            raise
+        return no_content()
+    if hold.status == "PENDING":
+        await runtime.orders.bookings.cancel(hold.id, subject)
+    else:
+        await runtime.seats.release_hold(hold_id, subject)
+    return no_content()
+
+
+def _runtime(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+def _hold_id(request: Request) -> HoldId:
+    return parse_hold_id(request.path_params["hold"])
+
+
+def _seats_max(runtime: Runtime, hall: Hall, labels: Sequence[str]) -> int:
+    """Give how many seats may be named; the script judges by the policy, so most requests need not work it out."""
+    if len(labels) <= SEATS_PER_HOLD_CEILING:
+        return SEATS_PER_HOLD_CEILING
+    return runtime.catalogue.policy(hall.showtime).seats_per_hold_max
+
+
+def _require_apart(add: Sequence[str], remove: Sequence[str]) -> None:
+    for place, label in enumerate(remove):
+        if label in add:
+            raise InvalidInput(f"/remove/{place}", f"Seat {label} is named twice.", code="duplicate_seat", seat=label)
+
+
+async def _answer(runtime: Runtime, hold: Hold, status: int) -> Response:
+    seats, currency = await price_seats(runtime.catalogue, hold)
+    body = HoldAnswer(
+        id=hold.id,
+        showtime_id=hold.showtime,
+        seats=_seats(seats),
+        amount=sum(seat.price_minor for seat in seats),
+        currency=currency,
+        status=hold.status,
+        expires_at=rfc3339(hold.deadline_ms),
+        expires_in_ms=max(0, hold.deadline_ms - hold.now_ms),
+        server_time=rfc3339(hold.now_ms),
+        extensions_left=hold.extensions_left,
+        extendable_until=rfc3339(hold.extendable_until_ms),
+    )
+    return answer(body, status, REPLAYED if hold.replayed else None)
+
+
+def _from_ledger(booking: Booking) -> HoldAnswer:
+    at_ms = now_ms()
+    return HoldAnswer(
+        id=booking.id,
+        showtime_id=booking.showtime,
+        seats=_seats(booking.seats),
+        amount=booking.amount_minor,
+        currency=booking.currency,
+        status=booking.status,
+        expires_at=rfc3339(booking.expires_at_ms),
+        expires_in_ms=max(0, booking.expires_at_ms - at_ms),
+        server_time=rfc3339(at_ms),
+    )
+
+
+def _seats(seats: Sequence[BookedSeat]) -> list[SeatAnswer]:
+    return [SeatAnswer(seat.seat, seat.tier, seat.price_minor) for seat in seats]

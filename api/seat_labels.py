@@ -1,0 +1,90 @@
+"""Between the labels of the wire (`C7`) and the indexes of the seat engine; and refusals in the caller's words."""
+
+from collections.abc import Awaitable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from api.wire import rfc3339
+from engine.catalogue.catalogue import Catalogue
+from engine.catalogue.layouts import Layout
+from engine.catalogue.records import Showtime
+from engine.errors import InvalidInput, Refusal
+
+T = TypeVar("T")
+
+
+class Hall(NamedTuple):
+    """A showtime with the layout of its seats."""
+
+    showtime: Showtime
+    layout: Layout
+
+
+async def read_hall(catalogue: Catalogue, number: int) -> Hall:
+    """Give a showtime and its layout, from memory where they are there.
+
+    Raises:
+        Refusal: `not_found`.
+        Unavailable: `ledger_unavailable`, and this process has never seen the showtime.
+    """
+    showtime = await catalogue.showtime(number)
+    return Hall(showtime, await catalogue.layout(showtime.layout_id))
+
+
+def seat_indexes(layout: Layout, labels: Sequence[str], seats_max: int, pointer: str = "/seats") -> list[int]:
+    """Give the indexes of seats, in the order asked.
+
+    Args:
+        layout: of the showtime.
+        labels: as the caller wrote them.
+        seats_max: how many a hold may have.
+        pointer: JSON pointer of the list in the body.
+
+    Raises:
+        InvalidInput: `too_many_seats`, `duplicate_seat` or `unknown_seat`, pointing at the first wrong one.
+    """
+    if len(labels) > seats_max:
+        raise InvalidInput(pointer, f"At most {seats_max} seats.", code="too_many_seats", seats_per_hold_max=seats_max)
+    index_of = layout.index_of
+    indexes: list[int] = []
+    for place, label in enumerate(labels):
+        index = index_of.get(label)
+        if index is None:
+            raise InvalidInput(
+                f"{pointer}/{place}", f"The layout has no seat {label}.", code="unknown_seat", seat=label
+            )
+        if index in indexes:
+            raise InvalidInput(f"{pointer}/{place}", f"Seat {label} is named twice.", code="duplicate_seat", seat=label)
+        indexes.append(index)
+    return indexes
+
+
+async def in_labels(layout: Layout, call: Awaitable[T]) -> T:
+    """Wait for a call of the seat engine; its refusals come out in the words of the wire."""
+    try:
+        return await call
+    except Refusal as refusal:
+        raise translated(refusal, layout) from None
+
+
+def translated(refusal: Refusal, layout: Layout) -> Refusal:
+    """Give a refusal of the seat engine in the words of the wire: labels for indexes, RFC 3339 for Unix ms."""
+    details = refusal.details
+    match refusal.code:
+        case "seats_taken":
+            return Refusal(
+                "seats_taken",
+                seats=[_taken(entry, layout) for entry in details["seats"]],
+                retry_after_ms=details.get("retry_after_ms"),
+            )
+        case "not_on_sale":
+            return Refusal("not_on_sale", sales_open_at=rfc3339(details["sales_open_ms"]))
+        case _:
+            return refusal
+
+
+def _taken(entry: dict[str, Any], layout: Layout) -> dict[str, Any]:
+    """Name the seat and why it is taken; whose it is stays unsaid, but for the caller's own hold."""
+    taken = {"seat": layout.seats[entry["seat"]].seat, "reason": entry["reason"]}
+    if "hold_id" in entry:
+        taken["hold_id"] = entry["hold_id"]
+    return taken

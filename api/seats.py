@@ -1,0 +1,139 @@
+"""Seats over HTTP: the seat map of a showtime, what is free, and the compact form with changes since a version."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth import viewer
+from api.seat_labels import Hall, read_hall
+from api.wire import answer, not_modified, query_number, rfc3339, showtime_number
+from engine.catalogue.layouts import Seat
+from engine.limits import LAYOUTS_CACHED_MAX
+from engine.runtime import Runtime
+from engine.seats.records import SeatMap
+from engine.seats.seat_map import compact, statuses, summary
+
+VERSION_MAX = 2**53 - 1
+"""The largest version that a JavaScript client can give back, and far beyond any that we make."""
+
+
+async def read_seats(request: Request) -> Response:
+    """Give every seat with its status; 304 when the viewer has this version already."""
+    runtime = _runtime(request)
+    identity = viewer(request)
+    subject = identity.subject if identity else None
+    hall = await read_hall(runtime.catalogue, showtime_number(request))
+    shape = _shape(hall)
+    suffix = f"{shape}.{_digest(subject) if subject else 'anonymous'}"
+    known = _known_version(request, suffix)
+    seat_map = await runtime.seats.read_seats(hall.showtime.id, subject, known)
+    headers = {
+        "ETag": f'W/"{seat_map.version}.{suffix}"',
+        "Cache-Control": "private, no-cache" if subject else "public, no-cache",
+        "Vary": "Authorization",
+    }
+    if seat_map.unchanged:
+        return not_modified(headers)
+    return answer(_render(hall, seat_map, shape), headers=headers)
+
+
+async def read_available(request: Request) -> Response:
+    """Give the labels of the seats that are free, by tier."""
+    runtime = _runtime(request)
+    hall = await read_hall(runtime.catalogue, showtime_number(request))
+    seat_map = await runtime.seats.read_seats(hall.showtime.id)
+    free: dict[str, list[str]] = {tier: [] for tier in hall.layout.tiers}
+    for seat, status in zip(hall.layout.seats, statuses(seat_map), strict=True):
+        if status == "AVAILABLE":
+            free[seat.tier].append(seat.seat)
+    return answer(
+        {
+            "showtime_id": hall.showtime.id,
+            "version": seat_map.version,
+            "available": free,
+            "server_time": rfc3339(seat_map.now_ms),
+        },
+        headers={"Cache-Control": "public, no-cache"},
+    )
+
+
+async def read_availability(request: Request) -> Response:
+    """Give the map as bitmaps, or with `since` what changed; bitmaps again when `since` is too old to tell."""
+    runtime = _runtime(request)
+    hall = await read_hall(runtime.catalogue, showtime_number(request))
+    since = query_number(request, "since", most=VERSION_MAX)
+    body: dict[str, Any]
+    if since is None:
+        seat_map = await runtime.seats.read_seats(hall.showtime.id)
+        body = compact(seat_map)
+    else:
+        seat_map, changes = await runtime.seats.read_changes(hall.showtime.id, since)
+        body = compact(seat_map) if changes is None else {"changes": changes}
+    return answer(
+        {
+            "showtime_id": hall.showtime.id,
+            "version": seat_map.version,
+            **body,
+            "server_time": rfc3339(seat_map.now_ms),
+        },
+        headers={"Cache-Control": "public, no-cache"},
+    )
+
+
+def _runtime(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def _shape(hall: Hall) -> str:
+    """Give a word that differs when anything of the answer does that no version counts: layout, prices, currency."""
+    return _digest(f"{hall.layout.version} {sorted(hall.showtime.prices.items())} {hall.showtime.currency}")
+
+
+def _known_version(request: Request, suffix: str) -> int | None:
+    """Give the version that the viewer says it has of this very shape and viewer; None if it says nothing of it."""
+    for tag in request.headers.get("if-none-match", "").split(","):
+        version, _, rest = tag.strip().removeprefix("W/").strip('"').partition(".")
+        if rest == suffix and version.isascii() and version.isdigit() and int(version) <= VERSION_MAX:
+            return int(version)
+    return None
+
+
+def _render(hall: Hall, seat_map: SeatMap, shape: str) -> bytes:
+    """Write the answer from pieces of JSON that only lack each seat's status: a stadium has 20,000 seats."""
+    pieces = _pieces(hall, shape)
+    head = {"showtime_id": hall.showtime.id, "version": seat_map.version, "currency": hall.showtime.currency}
+    tail = {"summary": summary(seat_map), "server_time": rfc3339(seat_map.now_ms)}
+    seats = '"},'.join([piece + status for piece, status in zip(pieces, statuses(seat_map), strict=True)])
+    return b'%s,"seats":[%s"}],%s' % (
+        msgspec.json.encode(head)[:-1],
+        seats.encode(),
+        msgspec.json.encode(tail)[1:],
+    )
+
+
+_pieces_by_shape: OrderedDict[str, Sequence[str]] = OrderedDict()
+
+
+def _pieces(hall: Hall, shape: str) -> Sequence[str]:
+    pieces = _pieces_by_shape.get(shape)
+    if pieces is None:
+        pieces = [_piece(seat, hall.showtime.prices[seat.tier]) for seat in hall.layout.seats]
+        _pieces_by_shape[shape] = pieces
+        if len(_pieces_by_shape) > LAYOUTS_CACHED_MAX:
+            _pieces_by_shape.popitem(last=False)
+    return pieces
+
+
+def _piece(seat: Seat, price_minor: int) -> str:
+    fields = {"seat": seat.seat, "row": seat.row, "number": seat.number, "tier": seat.tier, "price": price_minor}
+    return msgspec.json.encode({**fields, "status": ""}).decode().removesuffix('"}')
