@@ -41,6 +41,8 @@ SHOWTIME_CACHE_TTL_MS = 5 * SECOND_MS
 SEAT_COUNT_CACHE_TTL_MS = 3 * SECOND_MS
 LEDGER_PATIENCE_MS = 300
 """How long a reader who has an older value waits for a fresh one."""
+SEAT_COUNT_TIMEOUT_MS = 500
+"""How long a list of showtimes waits for the numbers of free seats; it comes without them then."""
 SHOWTIMES_CACHED_MAX = 20_000
 LAYOUTS_CACHED_MAX = 200
 

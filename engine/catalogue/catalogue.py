@@ -1,6 +1,6 @@
 """The catalogue as everybody reads it: what is shown where, when, on which seats, at which price."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, TypeVar
 
@@ -13,10 +13,11 @@ from engine.catalogue.desk import Desk
 from engine.catalogue.layouts import Layout
 from engine.catalogue.policies import merge_policy
 from engine.catalogue.records import Auditorium, Cinema, City, Movie, Showtime
+from engine.catalogue.seat_counts import SeatCounts
 from engine.errors import Refusal
 from engine.ledger.database import reading
 from engine.ledger.queries import query
-from engine.seats.records import Policy
+from engine.seats.records import Policy, SeatMap
 from engine.settings import Settings
 
 T = TypeVar("T")
@@ -47,6 +48,7 @@ class Catalogue:
         self._settings = settings
         self.desk = Desk(pool, settings)
         self._showtimes = ShortMemory(self.read_showtime, limits.SHOWTIME_CACHE_TTL_MS, limits.SHOWTIMES_CACHED_MAX)
+        self._seat_counts = SeatCounts(self._count_seats_gone)
         # A layout never changes, so its time to live is only a matter of form.
         self._layouts = ShortMemory(self._read_layout, limits.DAY_MS, limits.LAYOUTS_CACHED_MAX)
 
@@ -185,6 +187,20 @@ class Catalogue:
         showtimes = [_record(row, Showtime) for row in rows]
         return _page(showtimes, limit, lambda showtime: (showtime.starts_ms, showtime.id))
 
+    # --- Seats left
+
+    async def seats_left(
+        self, showtimes: Sequence[Showtime], peek: Callable[[int], Awaitable[SeatMap | None]]
+    ) -> dict[int, int | None]:
+        """Count the seats that can be had, as of some seconds ago; None where nobody can tell now.
+
+        Args:
+            showtimes: of one page of a list.
+            peek: reads a showtime's map from Redis without loading it there; one that is not loaded has no holds,
+                and is counted from the ledger.
+        """
+        return await self._seat_counts.count(showtimes, peek)
+
     # --- One of the others
 
     async def read_cinema(self, cinema: int) -> Cinema:
@@ -199,7 +215,7 @@ class Catalogue:
         """Give a movie; Refusal `not_found`."""
         return await self._read_one("read_movie", movie, Movie)
 
-    async def count_seats_gone(self, numbers: Sequence[int]) -> dict[int, int]:
+    async def _count_seats_gone(self, numbers: Sequence[int]) -> dict[int, int]:
         """Count the seats of showtimes that the ledger knows as sold or out of sale."""
         return {row["showtime_id"]: row["gone"] for row in await self._fetch("count_seats_gone", list(numbers))}
 

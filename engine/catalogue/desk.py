@@ -15,6 +15,7 @@ import msgspec
 from engine.catalogue import scheduling
 from engine.catalogue.floor_plans import draw_layout
 from engine.catalogue.layouts import Layout, make_layout
+from engine.catalogue.once import once
 from engine.catalogue.policies import check_policy
 from engine.catalogue.records import (
     AuditoriumChange,
@@ -29,14 +30,15 @@ from engine.catalogue.records import (
 )
 from engine.catalogue.scheduling import Permit
 from engine.catalogue.seating_plans import read_seating_plan
-from engine.errors import InvalidInput, Refusal
+from engine.errors import InvalidInput, Refusal, Unavailable
 from engine.ledger.database import transaction
 from engine.ledger.queries import query
+from engine.seats.records import Request
 from engine.settings import Settings
 
 
 class Desk:
-    """Operator writes.
+    """Operator writes. What makes something takes the request, and says whether it was made by an earlier one.
 
     Args:
         pool: of the ledger.
@@ -47,7 +49,7 @@ class Desk:
         self._pool = pool
         self._settings = settings
 
-    async def create_cinema(self, actor: str, new: NewCinema) -> int:
+    async def create_cinema(self, actor: str, new: NewCinema, request: Request | None = None) -> tuple[int, bool]:
         """Make a cinema, and its city if it is new; gives the cinema's id.
 
         Raises:
@@ -55,14 +57,19 @@ class Desk:
             Refusal: `name_taken`.
         """
         check_policy(self._settings, new.policy, at="/policy")
-        async with transaction(self._pool) as connection:
-            city, timezone = await self._find_city(connection, new)
-            row = await connection.fetchval(
-                query("insert_cinema"), city, slug_of(new.name), new.name, new.address, timezone, new.policy.to_json()
-            )
-            if row is None:
-                raise Refusal("name_taken")
-            await record_act(connection, actor, "create_cinema", f"cinema:{row}", details={"name": new.name})
+        async with once(self._pool, request) as run:
+            if not run.replayed:
+                run.answer = await self._insert_cinema(run.connection, actor, new)
+            return run.answer, run.replayed
+
+    async def _insert_cinema(self, connection: Any, actor: str, new: NewCinema) -> int:
+        city, timezone = await self._find_city(connection, new)
+        row = await connection.fetchval(
+            query("insert_cinema"), city, slug_of(new.name), new.name, new.address, timezone, new.policy.to_json()
+        )
+        if row is None:
+            raise Refusal("name_taken")
+        await record_act(connection, actor, "create_cinema", f"cinema:{row}", details={"name": new.name})
         return int(row)
 
     async def _find_city(self, connection: Any, new: NewCinema) -> tuple[int, str]:
@@ -97,7 +104,9 @@ class Desk:
                 return []
             return [row["id"] for row in await connection.fetch(query("list_showtimes_to_come"), cinema)]
 
-    async def create_auditorium(self, actor: str, new: NewAuditorium, permit: Permit) -> int:
+    async def create_auditorium(
+        self, actor: str, new: NewAuditorium, permit: Permit, request: Request | None = None
+    ) -> tuple[int, bool]:
         """Make an auditorium; gives its id.
 
         Raises:
@@ -106,16 +115,21 @@ class Desk:
         """
         permit(new.cinema_id)
         layout = await asyncio.to_thread(_build_layout, new)
-        async with transaction(self._pool) as connection:
-            layout_id = await _store_or_find(connection, layout)
-            try:
-                row = await connection.fetchval(query("insert_auditorium"), new.cinema_id, new.name, layout_id)
-            except asyncpg.ForeignKeyViolationError:
-                raise InvalidInput("/cinema_id", f"there is no cinema {new.cinema_id}") from None
-            if row is None:
-                raise Refusal("name_taken")
-            details = {"name": new.name, "layout": layout_id}
-            await record_act(connection, actor, "create_auditorium", f"auditorium:{row}", details=details)
+        async with once(self._pool, request) as run:
+            if not run.replayed:
+                run.answer = await self._insert_auditorium(run.connection, actor, new, layout)
+            return run.answer, run.replayed
+
+    async def _insert_auditorium(self, connection: Any, actor: str, new: NewAuditorium, layout: Layout | int) -> int:
+        layout_id = await _store_or_find(connection, layout)
+        try:
+            row = await connection.fetchval(query("insert_auditorium"), new.cinema_id, new.name, layout_id)
+        except asyncpg.ForeignKeyViolationError:
+            raise InvalidInput("/cinema_id", f"there is no cinema {new.cinema_id}") from None
+        if row is None:
+            raise Refusal("name_taken")
+        details = {"name": new.name, "layout": layout_id}
+        await record_act(connection, actor, "create_auditorium", f"auditorium:{row}", details=details)
         return int(row)
 
     async def change_auditorium(self, actor: str, auditorium: int, change: AuditoriumChange, permit: Permit) -> None:
@@ -140,26 +154,22 @@ class Desk:
             details = {"name": change.name, "layout": layout_id}
             await record_act(connection, actor, "change_auditorium", f"auditorium:{auditorium}", details=details)
 
-    async def create_movie(self, actor: str, new: NewMovie) -> int:
+    async def create_movie(self, actor: str, new: NewMovie, request: Request | None = None) -> tuple[int, bool]:
         """Make a movie; gives its id.
 
         Raises:
             Refusal: `name_taken`.
         """
-        async with transaction(self._pool) as connection:
-            row = await connection.fetchval(
-                query("insert_movie"),
-                slug_of(new.title, "/title"),
-                new.title,
-                new.synopsis,
-                new.duration_minutes,
-                new.rating,
-                list(new.genres),
-            )
-            if row is None:
-                raise Refusal("name_taken")
-            await record_act(connection, actor, "create_movie", f"movie:{row}", details={"title": new.title})
-        return int(row)
+        slug, genres = slug_of(new.title, "/title"), list(new.genres)
+        values = (slug, new.title, new.synopsis, new.duration_minutes, new.rating, genres)
+        async with once(self._pool, request) as run:
+            if not run.replayed:
+                run.answer = await run.connection.fetchval(query("insert_movie"), *values)
+                if run.answer is None:
+                    raise Refusal("name_taken")
+                subject = f"movie:{run.answer}"
+                await record_act(run.connection, actor, "create_movie", subject, details={"title": new.title})
+            return run.answer, run.replayed
 
     async def change_movie(self, actor: str, movie: int, change: MovieChange) -> None:
         """Change what is said of a movie; showtimes that exist keep their times.
@@ -183,20 +193,28 @@ class Desk:
             await record_act(connection, actor, "change_movie", f"movie:{movie}", details=_changes(change))
 
     async def create_showtimes(
-        self, actor: str, items: Sequence[NewShowtime], permit: Permit, *, bulk: bool = True
-    ) -> list[int]:
+        self,
+        actor: str,
+        items: Sequence[NewShowtime],
+        permit: Permit,
+        request: Request | None = None,
+        *,
+        bulk: bool = True,
+    ) -> tuple[list[int], bool]:
         """Make showtimes, all or none; gives their numbers in the order of `items`.
 
         Raises:
             InvalidInput, Refusal: see `scheduling.create_showtimes`; pointers begin with `/items/<n>` if `bulk`.
         """
-        async with transaction(self._pool) as connection:
-            numbers = await scheduling.create_showtimes(
-                connection, self._settings, items, permit, at=lambda place: f"/items/{place}" if bulk else ""
-            )
-            subject = f"showtime:{numbers[0]}" if len(numbers) == 1 else "showtimes"
-            await record_act(connection, actor, "create_showtimes", subject, details={"showtimes": numbers})
-        return numbers
+        async with once(self._pool, request) as run:
+            if not run.replayed:
+                run.answer = await scheduling.create_showtimes(
+                    run.connection, self._settings, items, permit, at=lambda place: f"/items/{place}" if bulk else ""
+                )
+                subject = f"showtime:{run.answer[0]}" if len(run.answer) == 1 else "showtimes"
+                details = {"showtimes": run.answer}
+                await record_act(run.connection, actor, "create_showtimes", subject, details=details)
+            return run.answer, run.replayed
 
     async def change_showtime(self, actor: str, number: int, change: ShowtimeChange, permit: Permit) -> bool:
         """Change a showtime; says whether its film or times moved.
@@ -214,13 +232,14 @@ class Desk:
 
         Raises:
             Refusal: `showtime_closed` for a cancelled one.
+            Unavailable: `showtime_frozen`: it cannot be opened before its seats were built again from the ledger.
         """
         async with transaction(self._pool) as connection:
-            row = await connection.fetchval(
-                query("update_showtime_status"), number, status, reason if status == "FROZEN" else None
-            )
-            if row is None:
-                raise Refusal("showtime_closed", status="CANCELLED")
+            if status == "OPEN" and await connection.fetchval(query("find_rebuild"), number):
+                raise Unavailable("showtime_frozen", "its seats must be built again from the ledger first")
+            frozen_for = reason if status == "FROZEN" else None
+            if await connection.fetchval(query("update_showtime_status"), number, status, frozen_for) is None:
+                raise Refusal("showtime_closed", showtime_status="CANCELLED")
             verb = "freeze_showtime" if status == "FROZEN" else "unfreeze_showtime"
             await record_act(connection, actor, verb, f"showtime:{number}", reason)
 

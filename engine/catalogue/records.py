@@ -10,6 +10,7 @@ from engine import limits
 from engine.catalogue.layouts import Seat, Tier
 from engine.catalogue.policies import PolicyOverrides
 from engine.ledger.database import to_ms
+from engine.seats.answers import showtime_status
 from engine.seats.records import ShowtimeStatus
 
 StoredStatus = Literal["OPEN", "FROZEN", "CANCELLED"]
@@ -23,19 +24,6 @@ Moment = Annotated[datetime, Meta(tz=True)]
 Minutes = Annotated[int, Meta(ge=1, le=limits.MOVIE_DURATION_MAX_MINUTES)]
 Genres = Annotated[tuple[Name, ...], Meta(max_length=20)]
 Lines = Annotated[tuple[Annotated[str, Meta(max_length=1_000)], ...], Meta(min_length=1, max_length=1_000)]
-
-
-def shown_status(
-    stored: StoredStatus, sales_open_at: datetime, sales_stop_at: datetime, ends_at: datetime, now: datetime
-) -> ShowtimeStatus:
-    """Give the status that customers see: sales that have stopped have ended, whatever still runs on the screen."""
-    if stored == "CANCELLED":
-        return "CANCELLED"
-    if now >= min(sales_stop_at, ends_at):
-        return "ENDED"
-    if stored == "FROZEN":
-        return "FROZEN"
-    return "SCHEDULED" if now < sales_open_at else "ON_SALE"
 
 
 class Showtime(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,9 +75,10 @@ class Showtime(msgspec.Struct, frozen=True, kw_only=True):
         """When sales stop, Unix ms."""
         return to_ms(self.sales_stop_at)
 
-    def status_at(self, now: datetime) -> ShowtimeStatus:
-        """Give the status shown to customers at a moment."""
-        return shown_status(self.status, self.sales_open_at, self.sales_stop_at, self.ends_at, now)
+    def status_at(self, now_ms: int) -> ShowtimeStatus:
+        """Give the status that customers see at a moment (Unix ms), by the same rule as the seat engine."""
+        stopped_ms = min(self.sales_stop_ms, self.ends_ms)
+        return showtime_status(self.status.lower(), now_ms, self.sales_open_ms, stopped_ms)
 
 
 class City(msgspec.Struct, frozen=True, kw_only=True):

@@ -90,14 +90,14 @@ async def change_showtime(
 
     Raises:
         InvalidInput: as in `create_showtimes`.
-        Refusal: `not_found`, `forbidden`, `showtime_closed {status}`, `has_sales`, `auditorium_busy`.
+        Refusal: `not_found`, `forbidden`, `showtime_closed {showtime_status}`, `has_sales`, `auditorium_busy`.
     """
     row = await connection.fetchrow(query("lock_showtime"), number)
     if row is None:
         raise Refusal("not_found")
     permit(row["cinema_id"])
     if row["status"] == "CANCELLED" or row["ends_at"] <= row["now"]:
-        raise Refusal("showtime_closed", status="CANCELLED" if row["status"] == "CANCELLED" else "ENDED")
+        raise Refusal("showtime_closed", showtime_status="CANCELLED" if row["status"] == "CANCELLED" else "ENDED")
     movie = change.movie_id or row["movie_id"]
     slot = await _settle_change(connection, row, change, movie)
     moved = (movie, slot.starts_at, slot.ends_at) != (row["movie_id"], row["starts_at"], row["ends_at"])

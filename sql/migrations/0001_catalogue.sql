@@ -93,3 +93,12 @@ JOIN cinemas c ON c.id = a.cinema_id
 JOIN cities t ON t.id = c.city_id
 JOIN movies m ON m.id = s.movie_id
 JOIN layouts l ON l.id = s.layout_id;
+
+-- What operators' requests with an Idempotency-Key were answered, for 24 hours.
+CREATE TABLE operator_requests (
+    id          text PRIMARY KEY,
+    fingerprint text NOT NULL,
+    answer      jsonb,
+    made_at     timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX operator_requests_by_age ON operator_requests (made_at);

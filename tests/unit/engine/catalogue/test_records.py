@@ -6,11 +6,21 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from engine.catalogue.catalogue import local_day_bounds
-from engine.catalogue.records import shown_status
+from engine.catalogue.records import Showtime
 
+HOUR = timedelta(hours=1)
 OPEN = datetime(2026, 3, 1, 9, tzinfo=UTC)
-STOP = OPEN + timedelta(hours=5)
-END = OPEN + timedelta(hours=7)
+
+
+def showtime(status):
+    """Make a showtime whose sales run for five hours from OPEN and whose show ends two hours later."""
+    return Showtime(
+        id=1, status=status, status_reason=None, starts_at=OPEN + 5 * HOUR, ends_at=OPEN + 7 * HOUR,
+        sales_open_at=OPEN, sales_stop_at=OPEN + 5 * HOUR, layout_id=1, prices={"REGULAR": 1}, currency="IDR",
+        policy={}, cinema_policy={}, auditorium_id=1, auditorium="Studio 1", cinema_id=1, cinema="Menteng",
+        cinema_slug="menteng", city="Jakarta", timezone="Asia/Jakarta", movie_id=1, movie="M", movie_slug="m",
+        rating="", duration_minutes=120, seat_count=10,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -29,7 +39,8 @@ END = OPEN + timedelta(hours=7)
 )
 def test_the_shown_status_follows_from_the_clock(stored, after, shown):
     """Cancelled for ever; ended when sales stop; frozen while it is; else by the opening of sales."""
-    assert shown_status(stored, OPEN, STOP, END, OPEN + timedelta(hours=after)) == shown
+    made = showtime(stored)
+    assert made.status_at(made.sales_open_ms + after * 3_600_000) == shown
 
 
 @pytest.mark.parametrize(
