@@ -1,9 +1,9 @@
-"""No module is dead: each is reached from an entry point by imports, or by its name where a process is started."""
+"""Nothing is dead: each module is reached from the command, each function is named by the product itself."""
 
 import ast
 import re
 
-from tests.tidy.tree import PRODUCT, files, module_of, name_of, pyproject, strings, syntax
+from tests.tidy.tree import PRODUCT, files, functions, module_of, name_of, pyproject, strings, syntax
 
 DOTTED = re.compile(r"\b(?:engine|api)(?:\.\w+)+")
 SCRIPT = re.compile(r"\b(\w+)\.py\b")
@@ -68,3 +68,51 @@ def test_no_python_module_is_dead():
     roots = {target.partition(":")[0] for target in pyproject()["project"]["scripts"].values()}
     dead = set(modules) - reached(roots, modules, packages)
     assert sorted(name_of(paths[name]) for name in dead) == []
+
+
+def unnamed_functions(modules: dict[str, ast.Module]) -> list[str]:
+    """Give the functions and classes that nothing in the modules names: not in code, not in a string.
+
+    What a framework calls by itself is left out: decorated functions, dunder methods, and methods of a class with a
+    foreign base, such as a protocol of asyncio.
+    """
+    named: set[str] = set()
+    for tree in modules.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute):
+                named.add(node.attr)
+            elif isinstance(node, ast.Name):
+                named.add(node.id)
+        for _, text in strings(tree):
+            named.update(re.findall(r"\w+", text))
+    return [
+        f"{module}.{node.name}"
+        for module, tree in modules.items()
+        for node in [*functions(tree), *(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]
+        if node.name not in named
+        and not node.decorator_list
+        and not node.name.startswith("__")
+        and node.name not in _called_by_a_base(tree)
+    ]
+
+
+def _called_by_a_base(tree: ast.Module) -> set[str]:
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    foreign = [node for node in classes if any(ast.unparse(base).startswith("asyncio.") for base in node.bases)]
+    return {method.name for node in foreign for method in functions(node)}
+
+
+def test_the_rule_sees_a_dead_function():
+    """A function that nothing names is found; one that a table or a string names is not."""
+    source = (
+        "def used(): ...\ndef told(): ...\ndef dead(): ...\nused()\nstart('told')\nclass Reader(asyncio.Protocol):\n"
+    )
+    modules = {"engine": ast.parse(source + "    def data_received(self): ...\nread(Reader)")}
+    assert unnamed_functions(modules) == ["engine.dead"]
+
+
+def test_no_function_is_dead():
+    """What only tests call is no part of the product."""
+    modules = {module_of(path): syntax(path) for path in files(*PRODUCT, suffix=".py")}
+    entries = {target.replace(":", ".") for target in pyproject()["project"]["scripts"].values()}
+    assert [name for name in unnamed_functions(modules) if name not in entries] == []
