@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from api.seat_labels import read_hall
 from api.wire import expiry, rfc3339, rfc3339_of
 from engine.catalogue.catalogue import Catalogue
 from engine.catalogue.layouts import Layout
@@ -16,8 +17,7 @@ async def booking_json(catalogue: Catalogue, booking: Booking) -> dict[str, Any]
     Raises:
         Unavailable: `ledger_unavailable`, and this process has never seen the showtime.
     """
-    showtime = await catalogue.showtime(booking.showtime)
-    layout = await catalogue.layout(showtime.layout_id)
+    showtime, layout = await read_hall(catalogue, booking.showtime)
     live = booking.status in ("HELD", "PENDING")
     return {
         "id": booking.id,

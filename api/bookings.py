@@ -11,13 +11,14 @@ from api.accounts import Email, Locale, Phone
 from api.auth import caller
 from api.booking_json import booking_json, ticket_json
 from api.idempotency import REPLAYED, engine_request
-from api.seat_labels import in_labels, seat_indexes
+from api.seat_labels import in_labels, read_hall, seat_indexes
 from api.wire import Body, Input, answer, page, page_cursor, page_limit
 from engine.accounts.users import normalise_email
 from engine.errors import InvalidInput
 from engine.limits import SEAT_LABEL_LENGTH_MAX, SEATS_PER_LAYOUT_MAX, SHOWTIME_NUMBER_MAX
 from engine.orders.records import Booking, Buyer
 from engine.runtime import Runtime
+from engine.seats.ids import parse_hold_id
 
 Seats = Annotated[
     tuple[Annotated[str, Meta(min_length=1, max_length=SEAT_LABEL_LENGTH_MAX)], ...],
@@ -66,14 +67,15 @@ async def check_out(request: Request) -> Response:
     if body.hold_id is not None:
         if body.showtime_id is not None or body.seats is not None:
             raise InvalidInput("/hold_id", "Give hold_id, or showtime_id and seats, not both.")
-        booking, created = await bookings.check_out(body.hold_id, buyer, remembered)
+        hall = await read_hall(runtime.catalogue, parse_hold_id(body.hold_id).showtime)
+        work = bookings.check_out(body.hold_id, buyer, remembered)
     elif body.showtime_id is None or body.seats is None:
         raise InvalidInput("/hold_id", "Give hold_id, or showtime_id and seats.")
     else:
-        showtime = await runtime.catalogue.showtime(body.showtime_id)
-        layout = await runtime.catalogue.layout(showtime.layout_id)
-        seats = seat_indexes(layout, body.seats, runtime.catalogue.policy(showtime).seats_per_hold_max)
-        booking, created = await in_labels(layout, bookings.claim_and_check_out(showtime.id, seats, buyer, remembered))
+        hall = await read_hall(runtime.catalogue, body.showtime_id)
+        seats = seat_indexes(hall.layout, body.seats, runtime.catalogue.policy(hall.showtime).seats_per_hold_max)
+        work = bookings.claim_and_check_out(body.showtime_id, seats, buyer, remembered)
+    booking, created = await in_labels(hall.layout, work)
     headers = {"Location": f"/api/v1/bookings/{booking.id}"}
     if booking.replayed:
         headers.update(REPLAYED)
@@ -109,7 +111,7 @@ async def list_tickets(request: Request) -> Response:
     """List the tickets of a booking of one's own; none before it is CONFIRMED."""
     booking = await _read(request)
     runtime = _runtime(request)
-    layout = await runtime.catalogue.layout((await runtime.catalogue.showtime(booking.showtime)).layout_id)
+    layout = (await read_hall(runtime.catalogue, booking.showtime)).layout
     return answer(page([ticket_json(layout, ticket) for ticket in booking.tickets]))
 
 
