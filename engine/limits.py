@@ -89,6 +89,14 @@ GATEWAY_DELIVERIES_MAX = 32
 KEYS_OUTLIVE_SHOW_MS = DAY_MS
 FACTS_PER_BATCH_MAX = 500
 LAPSES_PER_CALL_MAX = 100
+FACTS_READ_BLOCK_MS = 500
+"""How long the worker's reader waits for new facts before it looks at its other duties."""
+FACT_GAP_MS = 10 * SECOND_MS
+"""A fact that waits so long for one before it waits for a lost one."""
+TRIM_EVERY_MS = 5 * SECOND_MS
+WORKER_BEAT_MS = SECOND_MS
+WORKER_STALE_MS = 10 * SECOND_MS
+"""A worker whose heartbeat is older loses its session and its partitions."""
 LOAD_NONCE_TTL_MS = 15 * SECOND_MS
 
 # --- The lane
@@ -112,6 +120,9 @@ SNAPSHOTS_PER_SHOWTIME_MAX = 1_024
 """Older seat maps of one showtime that a process keeps to answer `since`."""
 SNAPSHOTS_BYTES_MAX = 64 * 1024 * 1024
 """All of them together."""
+
+REDIS_POOL_MAX = 16
+"""Connections for all that is no script: streams, wake-ups, probes."""
 
 # --- Accounts
 REFRESH_TOKEN_TTL_S = 30 * 24 * 3600
@@ -144,6 +155,8 @@ assert CLUSTER_SLOTS % PARTITIONS == 0
 assert LUA_CHUNK < 8_000
 assert OUTCOME_POLL_MS < WEBHOOK_WAIT_MS < CAPTURE_SETTLE_AFTER_MS
 assert CALL_BUDGET_MS < WEBHOOK_WAIT_MS
+assert FACTS_READ_BLOCK_MS <= WORKER_BEAT_MS
+assert WORKER_BEAT_MS * 5 <= WORKER_STALE_MS
 assert CALL_BUDGET_MS <= LANE_SILENT_TICKS_MAX * LANE_TICK_MS, "a call is given up only when it can no longer run"
 assert LANE_BACKOFF_MIN_MS < LANE_BACKOFF_MAX_MS
 assert BODY_MAX_BYTES < CATALOGUE_BODY_MAX_BYTES

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from engine.errors import Refusal
 from engine.ledger.database import reading, transaction
-from engine.ledger.part import LedgerPart, open_case, owe_refund
+from engine.ledger.part import LedgerPart, open_case, owe_refund, status_reason
 from engine.ledger.queries import query
 from engine.ledger.records import Capture, CaptureOutcome, GatewayEvent, Judgement, Verdict
 from engine.ledger.rows import to_record
@@ -110,7 +110,9 @@ class Captures(LedgerPart):
             if refused is not None:
                 amount_minor, currency = refused["amount_minor"], refused["currency"]
                 await owe_refund(connection, gateway, session_id, booking_id, amount_minor, currency, reason)
-                await connection.execute(query("refund_booking"), booking_id, reason, reason in HOLD_IS_GONE)
+                await connection.execute(
+                    query("refund_booking"), booking_id, status_reason(reason), reason in HOLD_IS_GONE
+                )
             return cast("CaptureOutcome", await connection.fetchval(query("read_outcome"), gateway, session_id))
 
     async def read_outcome(self, gateway: str, session_id: str) -> CaptureOutcome | None:
@@ -176,7 +178,7 @@ async def _refund_at_once(connection: Any, event: GatewayEvent, booking_id: UUID
         details = {"gateway": event.gateway, "amount_minor": event.amount_minor, "currency": event.currency}
         business_id = f"{reason}:{event.gateway}:{event.session_id}"
         await open_case(connection, reason, business_id, details, booking_id=booking_id, session_id=event.session_id)
-    await connection.execute(query("refund_booking"), booking_id, reason, reason == "showtime_cancelled")
+    await connection.execute(query("refund_booking"), booking_id, status_reason(reason), reason == "showtime_cancelled")
 
 
 async def _judge_end(connection: Any, event: GatewayEvent) -> Judgement:

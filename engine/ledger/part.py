@@ -39,17 +39,8 @@ async def owe_refund(
     """Write that the whole of a capture goes back; a repeat changes nothing, and so does a capture of nothing."""
     if amount_minor > 0:
         business_id = capture_refund(gateway, session_id)
-        await connection.execute(
-            query("insert_refund"),
-            refund_id(business_id),
-            business_id,
-            gateway,
-            session_id,
-            booking_id,
-            amount_minor,
-            currency,
-            reason,
-        )
+        row = (refund_id(business_id), business_id, gateway, session_id, booking_id, amount_minor, currency, reason)
+        await connection.execute(query("insert_refunds"), *([value] for value in row))
 
 
 async def open_case(
@@ -63,4 +54,10 @@ async def open_case(
     session_id: str | None = None,
 ) -> None:
     """Open a case for a person, once per business id."""
-    await connection.execute(query("insert_case"), business_id, kind, showtime, booking_id, session_id, details)
+    row = (business_id, kind, showtime, booking_id, session_id, details)
+    await connection.execute(query("insert_cases"), *([value] for value in row))
+
+
+def status_reason(refused: str) -> str:
+    """Give the word that a booking shows when its money goes back; the refund itself keeps the exact one."""
+    return refused if refused in ("showtime_cancelled", "double_sale") else "paid_late"

@@ -1,0 +1,123 @@
+"""Reading the rows that a batch of facts touches, under locks, and writing what became of them: few statements each."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from engine.ledger.books import BookingRow, Books, CaptureRow, SeatRow
+from engine.ledger.database import moment
+from engine.ledger.facts import BookingEnded, Fact, SeatsSold
+from engine.ledger.queries import query
+
+Place = tuple[int, int]
+"""A showtime and a generation: what has one sequence of facts."""
+
+
+async def lock_heads(connection: Any, places: Iterable[Place]) -> dict[Place, int]:
+    """Give the last applied seq of each place; 0 for a new one."""
+    heads = dict.fromkeys(places, 0)
+    rows = await connection.fetch(query("lock_fact_heads"), *_columns(heads, 2))
+    return heads | {(row["showtime_id"], row["generation"]): row["seq"] for row in rows}
+
+
+async def read_books(connection: Any, facts: Sequence[Fact]) -> Books:
+    """Read and lock what these facts are judged on, in the order that everybody keeps: showtime, booking, capture."""
+    books = Books()
+    for row in await connection.fetch(query("lock_showtimes"), sorted({fact.showtime for fact in facts})):
+        books.statuses[row["id"]] = row["status"]
+    ids = {fact.data.booking for fact in facts if isinstance(fact.data, SeatsSold | BookingEnded)}
+    if ids:
+        await _read_bookings(connection, books, ids)
+    sales = [fact.data for fact in facts if isinstance(fact.data, SeatsSold)]
+    if sales:
+        await _read_money(connection, books, {(sale.gateway, sale.session) for sale in sales})
+        seats = {(fact.showtime, i) for fact in facts if isinstance(fact.data, SeatsSold) for i in fact.data.seats}
+        live = await connection.fetch(query("list_live_seats"), *_columns(sorted(seats), 2))
+        books.live = {(row["showtime_id"], row["seat_index"]) for row in live}
+    return books
+
+
+async def _read_bookings(connection: Any, books: Books, ids: set[UUID]) -> None:
+    for row in await connection.fetch(query("lock_bookings"), list(ids)):
+        books.bookings[row["id"]] = BookingRow(*row.values())
+    for row in await connection.fetch(query("list_booking_seats"), list(ids)):
+        seat = SeatRow(row["seat"], row["tier"], row["price_minor"])
+        books.bookings[row["booking_id"]].seats[row["seat_index"]] = seat
+
+
+async def _read_money(connection: Any, books: Books, sessions: set[tuple[str, str]]) -> None:
+    columns = _columns(sorted(sessions), 2)
+    for row in await connection.fetch(query("lock_captures"), *columns):
+        books.captures[row["gateway"], row["session_id"]] = CaptureRow(*row.values())
+    ticketed = await connection.fetch(query("list_ticketed_sessions"), *columns)
+    books.ticketed = {(row["gateway"], row["session_id"]) for row in ticketed}
+
+
+async def write_books(connection: Any, books: Books) -> None:
+    """Write what was decided; the order follows the foreign keys."""
+    if books.entered:
+        await _enter_bookings(connection, books)
+    changed = [(row.id, row.status, row.status_reason) for row in books.changed_bookings.values()]
+    decided = [(row.gateway, row.session, row.outcome) for row in books.decided.values()]
+    await _execute(connection, "update_bookings", changed, 3)
+    if books.ended_bookings:
+        await connection.execute(query("expire_payments"), list(books.ended_bookings))
+    await _execute(connection, "insert_tickets", books.tickets, 15)
+    await _execute(connection, "update_captures", decided, 3)
+    await _execute(connection, "insert_refunds", books.refunds, 8)
+    await _execute(connection, "clear_restocks", books.restocked, 3)
+    await _execute(connection, "insert_cases", books.cases, 6)
+    await ask_rebuilds(connection, books.rebuilds, automatic=True)
+
+
+async def write_facts(connection: Any, facts: Sequence[Fact]) -> None:
+    """Write down applied facts and move the heads to the last of each place; `facts` are in seq order."""
+    rows = [
+        (
+            fact.showtime,
+            fact.generation,
+            fact.seq,
+            fact.kind,
+            fact.business_id,
+            moment(fact.at_ms),
+            orjson.Fragment(fact.raw),
+        )
+        for fact in facts
+    ]
+    await _execute(connection, "insert_facts", rows, 7)
+    heads = {(fact.showtime, fact.generation): fact.seq for fact in facts}
+    await _execute(connection, "upsert_fact_heads", sorted((*place, seq) for place, seq in heads.items()), 3)
+
+
+async def ask_rebuilds(connection: Any, reasons: dict[int, str], *, automatic: bool) -> None:
+    """Mark showtimes whose seats in Redis are not to be trusted; not `automatic`: an operator must look first."""
+    rows = [(showtime, reason, automatic) for showtime, reason in sorted(reasons.items())]
+    await _execute(connection, "ask_rebuilds", rows, 3)
+
+
+async def _enter_bookings(connection: Any, books: Books) -> None:
+    rows, seats = [], []
+    for booking, fact in books.entered:
+        end, checkout = fact.data, fact.checkout
+        assert isinstance(end, BookingEnded)
+        assert checkout is not None
+        buyer = (booking.subject, checkout.email, checkout.phone, checkout.locale)
+        price = (booking.amount_minor, booking.currency, moment(end.deadline_ms))
+        status = (booking.status, booking.status_reason, end.owner, moment(end.claimed_at_ms))
+        rows.append((booking.id, booking.showtime, *buyer, *status, *price))
+        seats += [(booking.id, index, row.seat, row.tier, row.price_minor) for index, row in booking.seats.items()]
+    await _execute(connection, "insert_ended_bookings", rows, 13)
+    await _execute(connection, "insert_booking_seats", seats, 5)
+
+
+async def _execute(connection: Any, name: str, rows: Sequence[tuple[Any, ...]], width: int) -> None:
+    if rows:
+        await connection.execute(query(name), *_columns(rows, width))
+
+
+def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """Turn rows into the columns that `unnest` takes."""
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return columns or [[] for _ in range(width)]

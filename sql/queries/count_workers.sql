@@ -1,0 +1,2 @@
+-- How many workers share the partitions.
+SELECT count(*) FROM workers;

@@ -1,0 +1,2 @@
+-- A worker that ends in order.
+DELETE FROM workers WHERE id = $1;
