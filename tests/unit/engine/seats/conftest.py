@@ -8,10 +8,14 @@ import uvloop
 
 from engine import limits
 from engine.embedded.valkey import EmbeddedValkey
+from engine.errors import Refusal
 from engine.seats.lane import Lane
+from engine.seats.scripts import load_scripts
+from engine.seats.seat_engine import SeatEngine
 from tests.conftest import find_redis
 from tests.lanes import Registry
 from tests.proxy import open_proxy
+from tests.showtimes import load_showtime
 from tests.tiny_scripts import tiny_scripts
 
 
@@ -60,3 +64,45 @@ def own_valkey(tmp_path):
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+async def redis_lane(redis_url, registry):
+    """A lane with the real scripts."""
+    lane = Lane(redis_url, load_scripts, part="test", identify=registry.identify)
+    await lane.start()
+    yield lane
+    await lane.close()
+
+
+class Restorer:
+    """Stands for the ledger's restorer: loads the showtimes that it knows."""
+
+    def __init__(self):
+        self.engine = None
+        self.calls = []
+        self.loads = {}
+        self.pause = asyncio.Event()
+        self.pause.set()
+
+    async def __call__(self, showtime, why):
+        self.calls.append((showtime, why))
+        await self.pause.wait()
+        if showtime not in self.loads:
+            raise Refusal("not_found")
+        await load_showtime(self.engine, showtime, **self.loads[showtime])
+
+
+@pytest.fixture
+def restorer():
+    """A restorer that records what it was asked."""
+    return Restorer()
+
+
+@pytest.fixture
+async def engine(redis_lane, restorer):
+    """The seat engine, with showtime 42 of 100 seats on sale."""
+    engine = SeatEngine(redis_lane, load_scripts((7,)), restorer)
+    restorer.engine = engine
+    await load_showtime(engine, 42)
+    return engine

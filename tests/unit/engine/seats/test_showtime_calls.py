@@ -1,0 +1,99 @@
+"""Whole showtimes through their real scripts: maps, freezes, cancellations, blocks, rules."""
+
+import pytest
+
+from engine import limits
+from engine.errors import Unavailable
+from engine.seats.keys import showtime_key
+from engine.seats.seat_map import statuses, summary
+from tests.showtimes import ANNA, BUDI, load_showtime, make_policy, named, refused
+
+
+async def test_the_map_shows_each_viewer_their_own(engine):
+    """`mine` are the asking subject's locked seats; a known version costs no bitmaps."""
+    await engine.claim_seats(42, BUDI, [1])
+    hold = await engine.claim_seats(42, ANNA, [2, 3])
+    seat_map = await engine.read_seats(42, ANNA)
+    assert (seat_map.version, seat_map.seats, seat_map.mine) == (hold.version, 100, (2, 3))
+    assert statuses(seat_map)[:4] == ["AVAILABLE", "LOCKED", "LOCKED_BY_ME", "LOCKED_BY_ME"]
+    assert statuses(await engine.read_seats(42))[:4] == ["AVAILABLE", "LOCKED", "LOCKED", "LOCKED"]
+    unchanged = await engine.read_seats(42, ANNA, known_version=seat_map.version)
+    assert (unchanged.unchanged, unchanged.version) == (True, seat_map.version)
+    assert not (await engine.read_seats(42, ANNA, known_version=seat_map.version - 1)).unchanged
+
+
+async def test_changes_since_a_seen_version(engine):
+    """From the snapshot of that version, whoever read it here; an unknown version gives the whole map."""
+    first = await engine.read_seats(42)
+    hold = await engine.claim_seats(42, ANNA, [2, 3])
+    await engine.block_seats(42, [9])
+    seat_map, changes = await engine.read_changes(42, first.version)
+    assert changes == [(2, "LOCKED"), (3, "LOCKED"), (9, "BLOCKED")]
+    _, mine = await engine.read_changes(42, first.version, ANNA)
+    assert mine == [(2, "LOCKED_BY_ME"), (3, "LOCKED_BY_ME"), (9, "BLOCKED")]
+    assert await engine.read_changes(42, seat_map.version) == (
+        await engine.read_seats(42, known_version=seat_map.version),
+        [],
+    )
+    whole, changes = await engine.read_changes(42, hold.version)
+    assert changes is None
+    assert whole.seats == 100
+
+
+async def test_a_cancelled_showtime_never_sells_again(engine):
+    """Closing is for ever; freezing and opening cannot undo it."""
+    await engine.close_showtime(42)
+    await engine.close_showtime(42)
+    with refused("showtime_closed"):
+        await engine.freeze_showtime(42, "open")
+    with refused("showtime_closed"):
+        await engine.claim_seats(42, ANNA, [1])
+    await engine.close_showtime(999)
+    await engine.freeze_showtime(999, "frozen")
+
+
+async def test_a_frozen_showtime_opens_again(engine):
+    """Frozen refuses claims; under rebuilding everything that writes waits, reading goes on."""
+    await engine.freeze_showtime(42, "frozen")
+    with refused("showtime_closed"):
+        await engine.claim_seats(42, ANNA, [1])
+    await engine.freeze_showtime(42, "rebuilding")
+    with pytest.raises(Unavailable) as caught:
+        await engine.claim_seats(42, ANNA, [1])
+    assert (caught.value.code, caught.value.outcome) == ("showtime_frozen", "definite")
+    assert (await engine.read_seats(42)).status == "FROZEN"
+    await engine.freeze_showtime(42, "open")
+    assert (await engine.claim_seats(42, ANNA, [1])).seats == (1,)
+
+
+async def test_a_changed_policy_holds_for_the_next_claim(engine, redis_client):
+    """All eleven numbers arrive in their order, and the keys live as long as the new rules say."""
+    policy = make_policy(hold_ttl_ms=60_000, seats_per_hold_max=1)
+    await engine.change_policy(42, policy)
+    hold = await engine.claim_seats(42, ANNA, [1])
+    assert hold.deadline_ms == hold.claimed_at_ms + 60_000
+    with refused("too_many_seats"):
+        await engine.claim_seats(42, ANNA, [2, 3])
+    assert await redis_client.pexpiretime(showtime_key(42, "owners")) == policy.keys_until_ms
+
+
+async def test_blocks_wait_for_holds_unless_they_evict(engine):
+    """All or nothing; evicting ends whole holds; blocked seats come back."""
+    hold = await engine.claim_seats(42, ANNA, [1, 2])
+    with refused("seats_taken"):
+        await engine.block_seats(42, [2, 3])
+    await engine.block_seats(42, [2, 3], evict=True)
+    assert statuses(await engine.read_seats(42))[:4] == ["AVAILABLE", "AVAILABLE", "BLOCKED", "BLOCKED"]
+    with refused("hold_expired"):
+        await engine.read_hold(named(hold), ANNA)
+    await engine.unblock_seats(42, [2, 3, 4])
+    assert summary(await engine.read_seats(42))["available"] == 100
+
+
+async def test_a_block_of_the_largest_size_is_refused_whole(engine):
+    """A conflict over every seat of the largest block is told, not an error of the interpreter."""
+    await load_showtime(engine, 5, seats=2_500, sold=dict.fromkeys(range(2_000), 7))
+    with refused("seats_taken") as caught:
+        await engine.block_seats(5, range(limits.SEATS_PER_BLOCK_MAX))
+    assert len(caught.value.details["seats"]) == limits.SEATS_PER_BLOCK_MAX
+    await engine.block_seats(5, range(2_000, 2_500))
