@@ -62,11 +62,13 @@ def main() -> None:
 
 
 @app.command()
-def dev() -> None:
+def dev(
+    with_parent: Annotated[bool, typer.Option("--with-parent", help="stop when the starting process ends")] = False,
+) -> None:
     """Run everything on this machine: Valkey, PostgreSQL, API, worker, fake gateway, with demo data."""
     from engine.dev import Dev
 
-    Dev(os.environ).run()
+    Dev(os.environ, with_parent=with_parent).run()
 
 
 @app.command()

@@ -19,6 +19,7 @@ from engine.data_folder import ENV_NAME, keep_secret, write_env
 from engine.demo_logins import Login, make_demo_logins
 from engine.embedded.binaries import find_postgres, find_valkey
 from engine.embedded.folders import FolderLock, make_closed_folder
+from engine.embedded.identity import unprivileged_identity
 from engine.embedded.kept_process import KeptProcess, start_kept, take_lock
 from engine.embedded.postgres import EmbeddedPostgres
 from engine.embedded.valkey import EmbeddedValkey
@@ -75,9 +76,18 @@ class Command:
 class Dev:
     """One run of `seatlock dev`."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        """Read the settings. Raises CommandError."""
+    def __init__(self, environ: Mapping[str, str], *, with_parent: bool = False) -> None:
+        """Read the settings.
+
+        Args:
+            environ: the environment.
+            with_parent: stop when the process that started us has ended, e.g. a killed `make`.
+
+        Raises:
+            CommandError: a setting is wrong.
+        """
         self._environ = environ
+        self._parent = os.getppid() if with_parent else None
         self._settings = load_settings(environ)
         self._folder = self._settings.data_dir.absolute()
         self._supervisor = Supervisor(_say)
@@ -94,7 +104,7 @@ class Dev:
         lock = FolderLock(self._folder)
         try:
             self._start()
-            while True:
+            while self._parent in (None, os.getppid()):
                 self._supervisor.look()
                 time.sleep(LOOK_EVERY_S)
         except Stopped:
@@ -148,6 +158,8 @@ class Dev:
             servers["SEATLOCK_REDIS_URL"] = valkey.url
         if not self._settings.database_url:
             postgres = EmbeddedPostgres(self._folder / "postgres", find_postgres())
+            if (uid := unprivileged_identity().set_uid) is not None:
+                _say(f"PostgreSQL refuses root, and user namespaces are off here: it runs as uid {uid}")
             if not postgres.cluster.exists():
                 _say("preparing PostgreSQL")
             self._supervisor.start("postgres", postgres)

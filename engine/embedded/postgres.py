@@ -77,7 +77,7 @@ class EmbeddedPostgres:
         while not _says_ready(pid_file):
             if self._process.exit_status is not None or time.monotonic() > deadline:
                 self._process.stop()
-                raise CommandError(f"PostgreSQL did not start: {self._process.last_words()}")
+                raise CommandError(f"PostgreSQL did not start: {self._process.last_words()}{self._hint()}")
             time.sleep(0.01)
         self._ensure_database()
 
@@ -108,7 +108,7 @@ class EmbeddedPostgres:
         options = [f"--username={USER}", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-instructions"]
         made = self._start([str(program), "-D", str(fresh), *options])
         if made.wait() != 0:
-            raise CommandError(f"PostgreSQL could not make its data folder: {made.last_words()}")
+            raise CommandError(f"PostgreSQL could not make its data folder: {made.last_words()}{self._hint()}")
         fresh.rename(self.cluster)
 
     def _start(self, argv: list[str]) -> KeptProcess:
@@ -131,6 +131,12 @@ class EmbeddedPostgres:
             identity=self._identity,
             environ={**environ, "LC_ALL": "C", "TZ": "UTC"},
         )
+
+    def _hint(self) -> str:
+        """Give what to try when it may be the other uid that cannot reach a folder."""
+        if self._identity.set_uid is None:
+            return ""
+        return "; run seatlock as an ordinary user, or where user namespaces are allowed"
 
     def _ensure_database(self) -> None:
         """Create our database in a fresh cluster."""
