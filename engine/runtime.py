@@ -1,0 +1,127 @@
+"""The composition root: builds every part of the engine once per process and ties them together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from engine.accounts.passwords import Passwords
+from engine.accounts.tokens import Tokens, load_secret
+from engine.accounts.users import Accounts
+from engine.catalogue.catalogue import Catalogue
+from engine.errors import CommandError
+from engine.ledger.database import COMMAND_TIMEOUT_S, open_pool
+from engine.ledger.generations import Generations
+from engine.ledger.ledger import Ledger
+from engine.ledger.outcomes import Outcomes
+from engine.ledger.restore import Restorer
+from engine.limits import CALL_BUDGET_MS, REDIS_POOL_MAX, SECOND_MS
+from engine.orders.orders import Orders
+from engine.seats.lane import Lane
+from engine.seats.scripts import load_scripts
+from engine.seats.seat_engine import SeatEngine
+from engine.settings import Settings
+
+ANY_VERSION = (7,)
+"""The seat engine uses only the scripts' key names, which are the same for every server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Everything that a request or a duty may need, open until `open_runtime` ends."""
+
+    settings: Settings
+    pool: asyncpg.Pool
+    redis: redis.asyncio.Redis
+    lane: Lane
+    seats: SeatEngine
+    catalogue: Catalogue
+    ledger: Ledger
+    restorer: Restorer
+    accounts: Accounts
+    orders: Orders
+    outcomes: Outcomes
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings, part: str) -> AsyncIterator[Runtime]:
+    """Open the parts, and close them in the reverse order.
+
+    Redis and PostgreSQL may be away: calls then raise Unavailable, until they are there.
+
+    Args:
+        settings: both server URLs must be set.
+        part: `api` or `worker`; names the connections.
+
+    Raises:
+        CommandError: a URL is missing or unreadable.
+    """
+    if not settings.redis_url:
+        raise CommandError("SEATLOCK_REDIS_URL is not set, and no `seatlock dev` is running")
+    async with AsyncExitStack() as stack:
+        tokens = Tokens(load_secret(settings), settings.token_ttl_s)
+        pool = await open_pool(settings, application=f"seatlock-{part}")
+        stack.push_async_callback(_close_pool, pool)
+        client = _open_redis(settings)
+        stack.push_async_callback(client.aclose)
+        passwords = Passwords()
+        stack.callback(passwords.close)
+
+        ledger = Ledger(pool)
+        catalogue = Catalogue(pool, settings)
+        lane = Lane(settings.redis_url, load_scripts, part=part, identify=Generations(pool).identify)
+        stack.push_async_callback(lane.close)
+
+        async def restore(showtime: int, why: str) -> None:
+            # The seat engine restores through the restorer, which in turn loads through the seat engine.
+            await restorer.restore(showtime, why)
+
+        seats = SeatEngine(lane, load_scripts(ANY_VERSION), restore)
+        restorer = Restorer(pool, client, seats, catalogue)
+        outcomes = Outcomes(client)
+        stack.push_async_callback(outcomes.close)
+        orders = Orders(settings, seats, catalogue, ledger, outcomes)
+        stack.push_async_callback(orders.close)
+
+        await outcomes.start()
+        await lane.start()
+        yield Runtime(
+            settings=settings,
+            pool=pool,
+            redis=client,
+            lane=lane,
+            seats=seats,
+            catalogue=catalogue,
+            ledger=ledger,
+            restorer=restorer,
+            accounts=Accounts(pool, tokens, passwords),
+            orders=orders,
+            outcomes=outcomes,
+        )
+
+
+async def _close_pool(pool: asyncpg.Pool) -> None:
+    """Let the last statements end, but not for longer than one may take."""
+    try:
+        async with asyncio.timeout(COMMAND_TIMEOUT_S):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+
+
+def _open_redis(settings: Settings) -> redis.asyncio.Redis:
+    """Make the client for all that is no script: streams, wake-ups, probes. It connects when first used."""
+    connections = redis.asyncio.BlockingConnectionPool.from_url(
+        settings.redis_url,
+        max_connections=REDIS_POOL_MAX,
+        timeout=CALL_BUDGET_MS / SECOND_MS,
+        socket_connect_timeout=CALL_BUDGET_MS / SECOND_MS,
+        # The callers know what may be sent twice; the client does not.
+        retry=Retry(NoBackoff(), 0),
+    )
+    return redis.asyncio.Redis.from_pool(connections)

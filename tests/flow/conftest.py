@@ -1,0 +1,180 @@
+"""The whole system for flow tests: the application in this process, or API and worker as processes of their own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from api.app import create_app
+from engine.ledger.database import open_pool
+from engine.listening import free_port
+from engine.paths import ROOT
+from engine.settings import Settings
+from tests.processes import wait_until
+from tests.small_catalogue import SmallCatalogue, small_catalogue
+
+TOKEN_SECRET = "the secret of the flow tests, which is long enough"
+WEBHOOK_SECRET = "the webhook secret of the flow tests"
+
+
+@pytest.fixture
+def settings_changes() -> dict[str, object]:
+    """What a test module wants to be different; it defines a fixture of this name."""
+    return {}
+
+
+@pytest.fixture
+def policy_changes() -> dict[str, int]:
+    """Rules of the small catalogue's cinema, e.g. `{"hold_ttl_s": 1}`; redefine it in a module."""
+    return {}
+
+
+@pytest.fixture
+def settings(redis_url: str, database_url: str, tmp_path: Path, settings_changes: dict[str, object]) -> Settings:
+    """Settings of servers that only this test has."""
+    values: dict[str, object] = {
+        "data_dir": tmp_path,
+        "redis_url": redis_url,
+        "database_url": database_url,
+        "gateway_url": "http://127.0.0.1:1",
+        "token_secret": TOKEN_SECRET,
+        "webhook_secret": WEBHOOK_SECRET,
+        "log_level": "warning",
+        "rate_limit": "off",
+    }
+    return Settings(**(values | settings_changes))
+
+
+@pytest.fixture
+async def pool(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
+    """The ledger, for looking into it."""
+    pool = await open_pool(settings)
+    yield pool
+    pool.terminate()
+
+
+@pytest.fixture
+async def small(pool: asyncpg.Pool, settings: Settings, policy_changes: dict[str, int]) -> SmallCatalogue:
+    """A small catalogue in the database of the test."""
+    return await small_catalogue(pool, settings, **policy_changes)
+
+
+@asynccontextmanager
+async def open_client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """Run the application inside this process, and give a client of it; `client.app` is the application."""
+    app = create_app(settings)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://seatlock.test") as client,
+    ):
+        client.app = app
+        yield client
+
+
+@pytest.fixture
+async def app_client(settings: Settings, small: SmallCatalogue) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application in this process, over real servers and the small catalogue."""
+    async with open_client(settings) as client:
+        yield client
+
+
+async def guest(client: httpx.AsyncClient, **headers: str) -> dict[str, str]:
+    """Become a new guest; gives the headers to send."""
+    answer = await client.post("/api/v1/auth/guest")
+    assert answer.status_code == 201, answer.text
+    return {"Authorization": f"Bearer {answer.json()['access_token']}", **headers}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A process of the system; `url` is empty for a worker."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+
+def environ_of(settings: Settings, **changes: str) -> dict[str, str]:
+    """Give the environment of a child that has these settings and none of ours."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("SEATLOCK_")}
+    for name in Settings.__struct_fields__:
+        value = getattr(settings, name)
+        if value != getattr(Settings(), name):
+            environ[f"SEATLOCK_{name.upper()}"] = str(value)
+    return environ | {"PYTHONPATH": str(ROOT)} | changes
+
+
+@pytest.fixture
+def start_part(settings: Settings, small: SmallCatalogue, tmp_path: Path) -> Iterator[Callable[[str], Part]]:
+    """A function that starts `api` or `worker`; every process ends with the test."""
+    with ExitStack() as stack:
+
+        def start(command: str) -> Part:
+            port = free_port("127.0.0.1", 0) if command == "api" else 0
+            log = tmp_path / f"{command}-{port}.log"
+            with log.open("ab") as file:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "engine.cli", command],
+                    cwd=tmp_path,
+                    env=environ_of(settings, SEATLOCK_PORT=str(port)) if port else environ_of(settings),
+                    stdout=file,
+                    stderr=file,
+                )
+            stack.callback(_end, process)
+            url = f"http://127.0.0.1:{port}" if port else ""
+            if url:
+                assert wait_until(lambda: _answers(url) or process.poll() is not None), log.read_text()
+            assert process.poll() is None, log.read_text()
+            return Part(process, url, log)
+
+        yield start
+
+
+@pytest.fixture
+def api_process(start_part: Callable[[str], Part]) -> tuple[Part, Part]:
+    """Two API processes over the same servers."""
+    return start_part("api"), start_part("api")
+
+
+@pytest.fixture
+def worker_process(start_part: Callable[[str], Part]) -> Part:
+    """A worker."""
+    return start_part("worker")
+
+
+@pytest.fixture
+async def api_clients(api_process: tuple[Part, Part]) -> AsyncIterator[tuple[httpx.AsyncClient, ...]]:
+    """A client of each API process, with room for hundreds of requests at once."""
+    limits = httpx.Limits(max_connections=600, max_keepalive_connections=600)
+    async with AsyncExitStack() as stack:
+        yield tuple(
+            [
+                await stack.enter_async_context(
+                    httpx.AsyncClient(base_url=part.url, limits=limits, timeout=30, trust_env=False)
+                )
+                for part in api_process
+            ]
+        )
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/api/v1/health", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
