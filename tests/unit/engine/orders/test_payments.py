@@ -59,8 +59,11 @@ class Stage:
         self.done.append(f"refuse_capture {reason}")
         return "REFUND"
 
-    async def wait(self, gateway, session_id):
-        self.done.append("wait")
+    async def wait_for(self, session_id, look, timeout_ms):
+        return await look()
+
+    async def read_outcome(self, gateway, session_id):
+        self.done.append("read_outcome")
         return self.outcome
 
     async def close_payment(self, hold_id):
@@ -90,7 +93,7 @@ async def test_money_is_recorded_before_a_seat_is_sold_and_the_outcome_awaited()
     """The order is: ledger, seats, ledger again."""
     stage = Stage()
     await handle(stage)
-    assert stage.done == ["record_event", "sell_seats", "wait"]
+    assert stage.done == ["record_event", "sell_seats", "read_outcome"]
 
 
 @pytest.mark.parametrize("code", NEVER_TICKETS)
@@ -164,4 +167,4 @@ async def test_settling_outlives_the_request():
     assert not closing.done()
     stage.may_sell.set()
     await closing
-    assert stage.done == ["record_event", "sell_seats", "wait", "close"]
+    assert stage.done == ["record_event", "sell_seats", "read_outcome", "close"]
