@@ -9,7 +9,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from api import accounts, bookings, health, holds, payments, problems, seats
+from api import accounts, bookings, catalogue, health, holds, operators, payments, problems, seats
+from api import operator_catalogue as programme
 from api.auth import Access
 
 PUBLIC, VIEWER, CUSTOMER = Access.PUBLIC, Access.VIEWER, Access.CUSTOMER
@@ -49,11 +50,47 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     E("POST",   "/payments/simulate/{session}",              payments.simulate_outcome, PUBLIC),
     E("GET",    "/me/bookings",                              bookings.list_mine,        CUSTOMER),
 
+    E("GET",    "/cities",                                   catalogue.list_cities,     PUBLIC),
+    E("GET",    "/cinemas",                                  catalogue.list_cinemas,    PUBLIC),
+    E("GET",    "/movies",                                   catalogue.list_movies,     PUBLIC),
+    E("GET",    "/showtimes",                                catalogue.list_showtimes,  PUBLIC),
+    E("GET",    "/showtimes/{showtime:int}",                 catalogue.read_showtime,   PUBLIC),
+    E("GET",    "/showtimes/{showtime:int}/layout",          catalogue.read_showtime_layout,   PUBLIC),
+    E("GET",    "/auditoriums/{id:int}/layout",              catalogue.read_auditorium_layout, PUBLIC),
+
     E("POST",   "/auth/register",                            accounts.register,         PUBLIC),
     E("POST",   "/auth/login",                               accounts.login,            PUBLIC),
     E("POST",   "/auth/guest",                               accounts.open_guest,       PUBLIC),
     E("POST",   "/auth/refresh",                             accounts.refresh,          PUBLIC),
     E("GET",    "/me",                                       accounts.read_me,          CUSTOMER),
+
+    E("POST",   "/admin/cinemas",                            programme.create_cinema,     ADMIN),
+    E("GET",    "/admin/cinemas",                            programme.list_cinemas,      STAFF),
+    E("GET",    "/admin/cinemas/{id:int}",                   programme.read_cinema,       STAFF),
+    E("PATCH",  "/admin/cinemas/{id:int}",                   programme.change_cinema,     MANAGER),
+    E("POST",   "/admin/auditoriums",                        programme.create_auditorium, MANAGER),
+    E("GET",    "/admin/auditoriums",                        programme.list_auditoriums,  STAFF),
+    E("GET",    "/admin/auditoriums/{id:int}",               programme.read_auditorium,   STAFF),
+    E("PATCH",  "/admin/auditoriums/{id:int}",               programme.change_auditorium, MANAGER),
+    E("POST",   "/admin/movies",                             programme.create_movie,      MANAGER),
+    E("GET",    "/admin/movies",                             programme.list_movies,       STAFF),
+    E("GET",    "/admin/movies/{id:int}",                    programme.read_movie,        STAFF),
+    E("PATCH",  "/admin/movies/{id:int}",                    programme.change_movie,      ADMIN),
+    E("POST",   "/admin/showtimes",                          programme.create_showtimes,  MANAGER),
+    E("GET",    "/admin/showtimes",                          programme.list_showtimes,    STAFF),
+    E("GET",    "/admin/showtimes/{showtime:int}",           programme.read_showtime,     STAFF),
+    E("PATCH",  "/admin/showtimes/{showtime:int}",           programme.change_showtime,   MANAGER),
+    E("POST",   "/admin/showtimes/{showtime:int}/freeze",    operators.freeze_showtime,   STAFF),
+    E("POST",   "/admin/showtimes/{showtime:int}/unfreeze",  operators.unfreeze_showtime, STAFF),
+    E("POST",   "/admin/freeze",                             operators.freeze_showtimes,  STAFF),
+    E("POST",   "/admin/unfreeze",                           operators.unfreeze_showtimes, STAFF),
+    E("POST",   "/admin/showtimes/{showtime:int}/blocks",    operators.create_block,      STAFF),
+    E("GET",    "/admin/showtimes/{showtime:int}/blocks",    operators.list_blocks,       STAFF),
+    E("DELETE", "/admin/blocks/{id:int}",                    operators.delete_block,      STAFF),
+    E("GET",    "/admin/showtimes/{showtime:int}/holds",     operators.list_holds,        STAFF),
+    E("DELETE", "/admin/holds/{hold}",                       operators.delete_hold,       STAFF),
+    E("GET",    "/admin/acts",                               operators.list_acts,         ADMIN),
+    E("GET",    "/admin/cases",                              operators.list_cases,        ADMIN),
 
     E("GET",    "/health",                                   health.read_health,        PUBLIC),
     E("GET",    "/health/ready",                             health.read_ready,         PUBLIC),

@@ -41,6 +41,8 @@ SHOWTIME_CACHE_TTL_MS = 5 * SECOND_MS
 SEAT_COUNT_CACHE_TTL_MS = 3 * SECOND_MS
 LEDGER_PATIENCE_MS = 300
 """How long a reader who has an older value waits for a fresh one."""
+REDIS_CALLS_AT_ONCE_MAX = 50
+"""Showtimes that an operator's act for many of them tells Redis of at once."""
 SEAT_COUNT_TIMEOUT_MS = 500
 """How long a list of showtimes waits for the numbers of free seats; it comes without them then."""
 SHOWTIMES_CACHED_MAX = 20_000
@@ -98,6 +100,11 @@ WORKER_BEAT_MS = SECOND_MS
 WORKER_STALE_MS = 10 * SECOND_MS
 """A worker whose heartbeat is older loses its session and its partitions."""
 LOAD_NONCE_TTL_MS = 15 * SECOND_MS
+LOAD_WAIT_MS = 5 * SECOND_MS
+"""How long a restore may wait for facts on their way to the ledger, and for somebody else's load."""
+LOAD_POLL_MS = 25
+CUSTOMERS_PER_PART_MAX = 1_000
+"""Customers installed by one call of a load."""
 
 # --- The lane
 LANE_QUEUE_MAX = 4_096
@@ -155,6 +162,7 @@ assert CLUSTER_SLOTS % PARTITIONS == 0
 assert LUA_CHUNK < 8_000
 assert OUTCOME_POLL_MS < WEBHOOK_WAIT_MS < CAPTURE_SETTLE_AFTER_MS
 assert CALL_BUDGET_MS < WEBHOOK_WAIT_MS
+assert LOAD_WAIT_MS < LOAD_NONCE_TTL_MS
 assert FACTS_READ_BLOCK_MS <= WORKER_BEAT_MS
 assert WORKER_BEAT_MS * 5 <= WORKER_STALE_MS
 assert CALL_BUDGET_MS <= LANE_SILENT_TICKS_MAX * LANE_TICK_MS, "a call is given up only when it can no longer run"

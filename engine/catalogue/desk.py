@@ -244,11 +244,21 @@ class Desk:
             await record_act(connection, actor, verb, f"showtime:{number}", reason)
 
     async def freeze_showtimes(self, actor: str, cinema: int | None, reason: str) -> list[int]:
-        """Freeze all showtimes to come, of one cinema or of all; gives the numbers of those that were open."""
+        """Freeze all showtimes to come, of one cinema or of all; gives the numbers of all that are frozen then."""
+        return await self._set_all(query("freeze_showtimes"), (cinema, reason), actor, "freeze_showtimes", reason)
+
+    async def unfreeze_showtimes(self, actor: str, cinema: int | None, reason: str) -> list[int]:
+        """Open all frozen showtimes to come again, of one cinema or of all; gives the numbers of all that are open.
+
+        Showtimes whose seats wait to be built again from the ledger stay frozen.
+        """
+        return await self._set_all(query("unfreeze_showtimes"), (cinema,), actor, "unfreeze_showtimes", reason)
+
+    async def _set_all(self, statement: str, values: tuple[Any, ...], actor: str, verb: str, reason: str) -> list[int]:
         async with transaction(self._pool) as connection:
-            numbers = [row["id"] for row in await connection.fetch(query("freeze_showtimes"), cinema, reason)]
-            subject = "all" if cinema is None else f"cinema:{cinema}"
-            await record_act(connection, actor, "freeze_showtimes", subject, reason, {"count": len(numbers)})
+            numbers = [row["id"] for row in await connection.fetch(statement, *values)]
+            subject = "all" if values[0] is None else f"cinema:{values[0]}"
+            await record_act(connection, actor, verb, subject, reason, {"count": len(numbers)})
         return numbers
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 
 from engine.errors import Refusal
-from engine.ledger.database import transaction
+from engine.ledger.database import reading, transaction
 from engine.ledger.queries import query
 from engine.seats.records import Request
 
@@ -51,3 +51,28 @@ async def once(pool: asyncpg.Pool, request: Request | None) -> AsyncIterator[Onc
         yield run
         assert run.answer is not None, "who runs a request sets its answer"
         await connection.execute(query("answer_operator_request"), request.id, run.answer)
+
+
+async def recall(pool: asyncpg.Pool, request: Request | None) -> Any:
+    """Give what a request was answered before, None for a new one: for work that is more than one transaction.
+
+    Raises:
+        Refusal: `idempotency_key_reused`.
+        Unavailable: `ledger_unavailable`.
+    """
+    if request is None:
+        return None
+    async with reading(pool) as connection:
+        row = await connection.fetchrow(query("read_operator_request"), request.id)
+    if row is None:
+        return None
+    if row["fingerprint"] != request.fingerprint:
+        raise Refusal("idempotency_key_reused")
+    return row["answer"]
+
+
+async def remember(pool: asyncpg.Pool, request: Request | None, answer: Any) -> None:
+    """Keep the answer of a request whose work is done; see `recall`."""
+    if request is not None:
+        async with once(pool, request) as run:
+            run.answer = answer
