@@ -6,17 +6,17 @@ The owner number is what the owners map in Redis holds for each seat of the hold
 """
 
 import re
-from dataclasses import dataclass
 from hashlib import blake2b
 from uuid import UUID
+
+import msgspec
 
 from engine.errors import Refusal
 
 _CANONICAL = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
-@dataclass(frozen=True, slots=True)
-class HoldId:
+class HoldId(msgspec.Struct, frozen=True):
     """A hold's identity; `str()` gives its UUID text, which is also the booking's id."""
 
     claimed_at_ms: int
@@ -24,7 +24,7 @@ class HoldId:
     showtime: int
 
     def __str__(self) -> str:
-        """Give the canonical UUID text."""
+        """Give the canonical UUID text; by hand, since it is made for every claim."""
         bits = (
             self.claimed_at_ms << 80
             | 0x7 << 76
@@ -33,7 +33,7 @@ class HoldId:
             | (self.owner & 0xFFFFF) << 42
             | self.showtime
         )
-        text = f"{bits:032x}"  # A third of the time that UUID takes, once per claim.
+        text = bits.to_bytes(16, "big").hex()
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
@@ -65,4 +65,4 @@ def subject_key(subject: str) -> bytes:
     """
     if _CANONICAL.fullmatch(subject):
         return bytes.fromhex(subject.replace("-", ""))
-    return blake2b(subject.encode(), digest_size=16).digest()
+    return blake2b(subject.encode("utf-8", "surrogatepass"), digest_size=16).digest()

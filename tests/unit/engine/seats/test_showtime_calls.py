@@ -1,9 +1,13 @@
 """Whole showtimes through their real scripts: maps, freezes, cancellations, blocks, rules."""
 
+import asyncio
+import contextlib
+import random
+
 import pytest
 
 from engine import limits
-from engine.errors import Unavailable
+from engine.errors import Refusal, Unavailable
 from engine.seats.keys import showtime_key
 from engine.seats.seat_map import statuses, summary
 from tests.showtimes import ANNA, BUDI, load_showtime, make_policy, named, refused
@@ -97,3 +101,44 @@ async def test_a_block_of_the_largest_size_is_refused_whole(engine):
         await engine.block_seats(5, range(limits.SEATS_PER_BLOCK_MAX))
     assert len(caught.value.details["seats"]) == limits.SEATS_PER_BLOCK_MAX
     await engine.block_seats(5, range(2_000, 2_500))
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_what_a_viewer_sees_by_changes_is_what_is(engine, seed):
+    """I11 over the real scripts: an equal version is an equal map, and changes lead to the fresh one, lapses too."""
+    rng = random.Random(seed)
+    await load_showtime(engine, 7, seats=60, hold_ttl_ms=25, seats_per_customer_max=1_000)
+    seen = await engine.read_seats(7)
+    screen = statuses(seen)
+    for step in range(150):
+        await random_act(engine, rng, f"guest:{rng.randrange(20)}:{step}")
+        if rng.random() < 0.2:
+            await asyncio.sleep(0.01)  # Some holds lapse: time is what changes the map here.
+        seat_map, changes = await engine.read_changes(7, seen.version)
+        if seat_map.unchanged:
+            seat_map = await engine.read_seats(7)
+            assert seat_map.version > seen.version or statuses(seat_map) == screen
+            continue
+        fresh = statuses(seat_map)
+        assert seat_map.version > seen.version
+        for seat, status in changes:
+            screen[seat] = status
+        assert screen == fresh
+        seen = seat_map
+
+
+async def random_act(engine, rng, guest):
+    """Do something to some seats; a refusal is as good."""
+    seats = rng.sample(range(60), rng.randint(1, 4))
+    with contextlib.suppress(Refusal):
+        match rng.choice(["claim", "claim", "release", "sell", "block", "unblock"]):
+            case "block":
+                await engine.block_seats(7, seats, evict=rng.random() < 0.5)
+            case "unblock":
+                await engine.unblock_seats(7, seats)
+            case act:
+                hold = await engine.claim_seats(7, guest, seats)
+                if act == "release":
+                    await engine.release_hold(named(hold), guest)
+                elif act == "sell":
+                    await engine.sell_seats(named(hold), guest, gateway="fake", session_id=hold.id, seats=hold.seats)
