@@ -14,11 +14,11 @@ EMITS    booking_expired, for each lapsed booking in the way; booking_cancelled,
 COST     O(seats given + seats of the holds ended)
 ]]
 -- include: clock
+-- include: formats
 -- include: entry
 -- include: request
 -- include: showtime
 -- include: intact
--- include: seat_list
 -- include: seat_map
 -- include: seat_look
 -- include: end_hold
@@ -43,7 +43,7 @@ end
 if not intact.check(keys, meta.seats) then
   return {'damaged', now_ms}
 end
-local seats = seat_list.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
+local seats = seat_map.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
 local lapsed, evicted = {}, {}
 if blocking then
   local verdict = takeover.judge(keys, seats, '', meta.policy, now_ms)
@@ -70,7 +70,8 @@ for _, hold in ipairs(evicted) do
   end_hold.free(keys, meta, generation, hold, 'cancelled', 'staff', now_ms, trace)
 end
 if #seats > 0 then
-  seat_map.set(keys.blocked, keys.owners, seat_list.runs(seats), blocking and seat_map.BLOCKED or 0)
+  seat_map.set(keys.blocked, keys.owners, seat_look.runs(seats), blocking and 1 or 0,
+    struct.pack(formats.OWNER, blocking and formats.BLOCKED or 0))
   meta.version = meta.version + 1
   showtime.save(keys.meta, meta)
 end

@@ -19,12 +19,13 @@ EMITS    booking_expired, for each lapsed booking that is taken over
 COST     O(seats of the hold + seats given + seats of the holds taken over)
 ]]
 -- include: clock
+-- include: formats
 -- include: entry
 -- include: request
 -- include: showtime
 -- include: intact
--- include: seat_list
 -- include: seat_map
+-- include: seat_look
 -- include: holds
 -- include: customer_record
 -- include: customer_holds
@@ -68,8 +69,8 @@ end
 if not end_hold.sound(keys.owners, hold) then
   return {'damaged', now_ms}
 end
-local add = seat_list.read(ARGV, FIRST_SEAT, FIRST_SEAT + add_count - 1, meta.seats)
-local remove = seat_list.read(ARGV, FIRST_SEAT + add_count, #ARGV, meta.seats)
+local add = seat_map.read(ARGV, FIRST_SEAT, FIRST_SEAT + add_count - 1, meta.seats)
+local remove = seat_map.read(ARGV, FIRST_SEAT + add_count, #ARGV, meta.seats)
 local was, goes, kept, added, removed = {}, {}, {}, {}, {}
 for _, seat in ipairs(remove) do
   goes[seat] = true
@@ -120,8 +121,8 @@ if #added + #removed > 0 then
   for _, gone in ipairs(lapsed) do
     end_hold.free(keys, meta, generation, gone, 'expired', 'payment_timeout', now_ms, request.trace(request_text))
   end
-  seat_map.set(keys.locked, keys.owners, seat_list.runs(removed), 0)
-  seat_map.set(keys.locked, keys.owners, seat_list.runs(added), hold.owner)
+  seat_map.set(keys.locked, keys.owners, seat_look.runs(removed), 0, formats.NOBODY)
+  seat_map.set(keys.locked, keys.owners, seat_look.runs(added), 1, struct.pack(formats.OWNER, hold.owner))
   customer_record.change(keys.customers, hold.subject, hold.owner, #kept, 0)
   meta.version = meta.version + 1
   showtime.save(keys.meta, meta)

@@ -19,11 +19,8 @@ COST     O(seats asked + seats of the holds taken over). A claim of free seats b
          makes few functions: what other cases need is included inside their blocks.
 ]]
 -- include: clock
--- include: policy
--- include: seat_list
+-- include: formats
 -- include: seat_map
--- include: hold_record
--- include: customer_entry
 -- include: hold_answer
 
 -- names
@@ -49,7 +46,7 @@ local status, stamp, seats_count, version, fence, next_lapse_ms, packed = unpack
 local hold_ttl_ms, hold_max_ms, seats_per_hold_max, seats_per_customer_max, sales_open_ms, sales_stop_ms, _
 if status == 'open' and stamp == generation and seats_count and version and fence and next_lapse_ms and packed then
   hold_ttl_ms, _, hold_max_ms, _, seats_per_hold_max, _, seats_per_customer_max, sales_open_ms, sales_stop_ms =
-    policy.numbers(packed)
+    struct.unpack(formats.POLICY, packed)
 end
 if not packed or not hold_ttl_ms or now_ms < sales_open_ms or now_ms >= sales_stop_ms then
   -- include: showtime
@@ -66,12 +63,11 @@ if customers_end ~= ''
   return {'damaged', now_ms}
 end
 seats_count, version, next_lapse_ms = tonumber(seats_count), tonumber(version), tonumber(next_lapse_ms)
-local seats = seat_list.read(ARGV, FIRST_SEAT, #ARGV, seats_count)
+local seats, runs = seat_map.read(ARGV, FIRST_SEAT, #ARGV, seats_count)
 if #seats > seats_per_hold_max then
   return {'too_many_seats', now_ms, seats_per_hold_max}
 end
-local runs = seat_list.runs(seats)
-local free = seat_map.all_of(owners_key, runs, 0)
+local free = seat_map.all(owners_key, runs, formats.NOBODY)
 local meta, keys, lapsed
 if not free or record then
   -- include: showtime
@@ -111,12 +107,10 @@ elseif #seats > seats_per_customer_max then
 end
 
 -- change
-local hold = {
-  owner = fence + 1, subject = subject, claimed_at_ms = now_ms, status = 'H', extensions = 0, retries = 0,
-  payment_open = 0, seats = seats, deadline_ms = now_ms + hold_ttl_ms,
-}
+local owner, deadline_ms = fence + 1, now_ms + hold_ttl_ms
 -- First a write that needs memory: at maxmemory Redis refuses it, and with it the whole claim.
-redis.call('HSET', holds_key, hold.owner, hold_record.pack(hold))
+redis.call('HSET', holds_key, owner, struct.pack(formats.HOLD .. string.rep(formats.HOLD_SEAT, #seats),
+  subject, now_ms, 'H', 0, 0, 0, unpack(seats)))
 if lapsed and #lapsed > 0 then
   -- include: request
   -- include: end_hold
@@ -126,15 +120,16 @@ if lapsed and #lapsed > 0 then
   version = meta.version
   record = redis.call('HGET', customers_key, subject)
 end
-seat_map.set(locked_key, owners_key, runs, hold.owner)
-redis.call('HSET', customers_key, subject, customer_entry.added(record, hold.owner, #seats))
-redis.call('ZADD', deadlines_key, hold.deadline_ms, hold.owner)
+seat_map.set(locked_key, owners_key, runs, 1, struct.pack(formats.OWNER, owner))
+redis.call('HSET', customers_key, subject,
+  (record or formats.NO_CUSTOMER) .. struct.pack(formats.CUSTOMER_HOLD, owner, #seats))
+redis.call('ZADD', deadlines_key, deadline_ms, owner)
 version = version + 1
-if next_lapse_ms == 0 or next_lapse_ms > hold.deadline_ms then
-  redis.call('HSET', meta_key, 'version', version, 'fence', hold.owner, 'next_lapse_ms', hold.deadline_ms)
-  redis.call('ZADD', lapses_key, hold.deadline_ms, string.match(meta_key, ':(%d+):meta$'))
+if next_lapse_ms == 0 or next_lapse_ms > deadline_ms then
+  redis.call('HSET', meta_key, 'version', version, 'fence', owner, 'next_lapse_ms', deadline_ms)
+  redis.call('ZADD', lapses_key, deadline_ms, string.match(meta_key, ':(%d+):meta$'))
 else
-  redis.call('HSET', meta_key, 'version', version, 'fence', hold.owner)
+  redis.call('HSET', meta_key, 'version', version, 'fence', owner)
 end
 
 -- answer
@@ -142,9 +137,12 @@ end
 if next_lapse_ms > 0 and next_lapse_ms <= now_ms then
   version = version + redis.call('ZCOUNT', deadlines_key, '-inf', now_ms)
 end
-local answer = hold_answer.give('claimed', now_ms, version, hold, hold_max_ms, '')
+local answer = hold_answer.give('claimed', now_ms, version, {
+  owner = owner, claimed_at_ms = now_ms, status = 'H', deadline_ms = deadline_ms, extensions = 0, payment_open = 0,
+  subject = subject, seats = seats,
+}, hold_max_ms, '')
 if request_text ~= '' then
   -- include: request
-  request.remember(request_key, request_text, answer, hold.deadline_ms, now_ms)
+  request.remember(request_key, request_text, answer, deadline_ms, now_ms)
 end
 return answer

@@ -21,8 +21,9 @@ COST     begin O(1); part O(customers given); finish O(seats of the showtime)
 ]]
 -- include: clock
 -- include: policy
--- include: seat_list
+-- include: formats
 -- include: seat_map
+-- include: seat_look
 -- include: load_check
 
 -- names
@@ -62,7 +63,7 @@ if step == 'finish' then
   if now_ms >= rules.keys_until_ms then
     return {'showtime_closed', now_ms, 'ENDED'}
   end
-  blocked_runs = seat_list.runs(load_check.blocked_seats(sold, blocked, owners, seats_count, sold_count))
+  blocked_runs = seat_look.runs(load_check.blocked_seats(sold, blocked, owners, seats_count, sold_count))
   -- Versions only grow, over loads and clocks set back.
   local before, holds = redis.pcall('HGET', keys.meta, 'version'), redis.pcall('ZCARD', keys.deadlines)
   local shown = (type(before) == 'string' and tonumber(before) or 0) + (type(holds) == 'number' and holds or 0)
@@ -92,7 +93,7 @@ else
   redis.call('SET', keys.blocked, blocked)
   redis.call('SETBIT', keys.blocked, seats_count, 1)
   redis.call('SET', keys.owners, owners)
-  seat_map.set(keys.blocked, keys.owners, blocked_runs, seat_map.BLOCKED)
+  seat_map.set(keys.blocked, keys.owners, blocked_runs, 1, struct.pack(formats.OWNER, formats.BLOCKED))
   redis.call('HSET', keys.holds, '0', '')
   redis.call('HSET', keys.checkouts, '0', '')
   redis.call('ZADD', keys.deadlines, 'inf', '0')

@@ -14,11 +14,11 @@ EMITS    seats_restocked
 COST     O(seats given)
 ]]
 -- include: clock
+-- include: formats
 -- include: entry
 -- include: request
 -- include: showtime
 -- include: intact
--- include: seat_list
 -- include: seat_map
 -- include: seat_look
 -- include: customer_record
@@ -41,9 +41,9 @@ end
 if not intact.check(keys, meta.seats) then
   return {'damaged', now_ms}
 end
-local seats = seat_list.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
+local seats, runs = seat_map.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
 local freed = {}
-for i, owner in ipairs(seat_look.owners(keys.owners, seat_list.runs(seats))) do
+for i, owner in ipairs(seat_look.owners(keys.owners, runs)) do
   -- ABA: the seat may have been sold again meanwhile, or claimed under a new number.
   if owner == sale and redis.call('GETBIT', keys.sold, seats[i]) == 1 then
     table.insert(freed, seats[i])
@@ -55,7 +55,7 @@ end
 
 -- change
 customer_record.change(keys.customers, subject, 0, 0, -#freed)
-seat_map.set(keys.sold, keys.owners, seat_list.runs(freed), 0)
+seat_map.set(keys.sold, keys.owners, seat_look.runs(freed), 0, formats.NOBODY)
 meta.version = meta.version + 1
 showtime.save(keys.meta, meta)
 facts.emit(keys.facts, keys.meta, generation, 'seats_restocked', business_id, now_ms, {

@@ -18,11 +18,11 @@ EMITS    seats_sold; booking_expired, for each lapsed booking that is taken over
 COST     O(seats sold + seats of the holds taken over)
 ]]
 -- include: clock
+-- include: formats
 -- include: entry
 -- include: request
 -- include: showtime
 -- include: intact
--- include: seat_list
 -- include: seat_map
 -- include: seat_look
 -- include: holds
@@ -52,9 +52,9 @@ if not intact.check(keys, meta.seats) then
   return {'damaged', now_ms}
 end
 local rules = meta.policy
-local seats = seat_list.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
-local runs = seat_list.runs(seats)
-if seat_map.all_of(keys.owners, runs, owner) and #seat_look.marked(keys.sold, seats) == #seats then
+local seats, runs = seat_map.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
+local cell = struct.pack(formats.OWNER, owner)
+if seat_map.all(keys.owners, runs, cell) and #seat_look.marked(keys.sold, seats) == #seats then
   return {'sold_already', now_ms, owner}
 end
 local hold, damaged = holds.read(keys.holds, keys.deadlines, owner, rules, now_ms)
@@ -95,9 +95,9 @@ if late then
   customer_record.change(keys.customers, subject, owner, 0, #seats)
 else
   end_hold.forget(keys, hold, #seats)
-  seat_map.set(keys.locked, keys.owners, runs, 0)
+  seat_map.set(keys.locked, keys.owners, runs, 0, cell)
 end
-seat_map.set(keys.sold, keys.owners, runs, owner)
+seat_map.set(keys.sold, keys.owners, runs, 1, cell)
 meta.version = meta.version + 1
 showtime.save(keys.meta, meta)
 local seq = facts.emit(keys.facts, keys.meta, generation, 'seats_sold', session, now_ms, {

@@ -1,13 +1,13 @@
--- Reading and changing what a customer has of a showtime; the bytes are told in customer_entry.
--- include: customer_entry
+-- Reading and changing what a customer has of a showtime.
+-- include: formats
 local customer_record = {}
 
 -- Give {bought, holds = {{owner, seats}, ...}}; `packed` is false for a new customer.
 function customer_record.read(packed)
-  packed = packed or customer_entry.NOTHING
-  local customer = {bought = struct.unpack('>H', packed), holds = {}}
-  for position = 3, #packed, 5 do
-    local owner, seats = struct.unpack('>I4B', packed, position)
+  packed = packed or formats.NO_CUSTOMER
+  local customer = {bought = struct.unpack(formats.CUSTOMER, packed), holds = {}}
+  for position = formats.CUSTOMER_BYTES + 1, #packed, formats.CUSTOMER_HOLD_BYTES do
+    local owner, seats = struct.unpack(formats.CUSTOMER_HOLD, packed, position)
     customer.holds[#customer.holds + 1] = {owner = owner, seats = seats}
   end
   return customer
@@ -16,17 +16,17 @@ end
 -- Take a hold off or give it another size (`seats` 0 takes it off), and move the bought count.
 function customer_record.change(customers_key, subject, owner, seats, bought_more)
   local customer = customer_record.read(redis.call('HGET', customers_key, subject))
-  local packed = struct.pack('>H', math.max(customer.bought + bought_more, 0))
+  local packed = struct.pack(formats.CUSTOMER, math.max(customer.bought + bought_more, 0))
   for _, hold in ipairs(customer.holds) do
     if hold.owner ~= owner then
-      packed = customer_entry.added(packed, hold.owner, hold.seats)
+      packed = packed .. struct.pack(formats.CUSTOMER_HOLD, hold.owner, hold.seats)
     end
   end
   if seats > 0 then
-    packed = customer_entry.added(packed, owner, seats)
+    packed = packed .. struct.pack(formats.CUSTOMER_HOLD, owner, seats)
   end
   redis.call('HDEL', customers_key, subject)
-  if packed ~= customer_entry.NOTHING then
+  if packed ~= formats.NO_CUSTOMER then
     redis.call('HSET', customers_key, subject, packed)
   end
 end

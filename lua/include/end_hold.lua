@@ -1,7 +1,8 @@
 -- Ending a hold: all its seats become free, all its records go, and a booking's end becomes a fact.
 -- include: showtime
--- include: seat_list
+-- include: formats
 -- include: seat_map
+-- include: seat_look
 -- include: customer_record
 -- include: hold_id
 -- include: facts
@@ -9,7 +10,7 @@ local end_hold = {}
 
 -- Whether every seat of the hold still is the hold's: only then may it be ended.
 function end_hold.sound(owners_key, hold)
-  return seat_map.all_of(owners_key, seat_list.runs(hold.seats), hold.owner)
+  return seat_map.all(owners_key, seat_look.runs(hold.seats), struct.pack(formats.OWNER, hold.owner))
 end
 
 -- The holds of both lists, each once.
@@ -38,9 +39,9 @@ end
 -- End a hold; `ending` is 'expired' or 'cancelled'. The caller saves meta.
 function end_hold.free(keys, meta, generation, hold, ending, reason, now_ms, trace)
   local checkout = redis.call('HGET', keys.checkouts, hold.owner) or ''
-  local runs = seat_list.runs(hold.seats)
+  local runs = seat_look.runs(hold.seats)
   end_hold.forget(keys, hold, 0)
-  seat_map.set(keys.locked, keys.owners, runs, 0)
+  seat_map.set(keys.locked, keys.owners, runs, 0, formats.NOBODY)
   meta.version = meta.version + 1
   if hold.status == 'P' then
     local booking = hold_id.text(hold.claimed_at_ms, hold.owner, showtime.number(keys.meta))

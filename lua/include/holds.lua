@@ -1,5 +1,5 @@
 -- Finding holds by what a hold id says, and keeping them.
--- include: hold_record
+-- include: formats
 local holds = {}
 
 -- Read a hold and its deadline. Gives nil if there is none, or nil and 'damaged' if only half of it is there.
@@ -10,7 +10,7 @@ function holds.read(holds_key, deadlines_key, owner, rules, now_ms)
   if not packed and not score then
     return nil
   end
-  if type(packed) ~= 'string' or #packed < hold_record.FIXED or type(score) ~= 'string' then
+  if type(packed) ~= 'string' or #packed < formats.HOLD_BYTES or type(score) ~= 'string' then
     return nil, 'damaged'
   end
   local deadline_ms = tonumber(score)
@@ -23,9 +23,9 @@ function holds.read(holds_key, deadlines_key, owner, rules, now_ms)
     lapsed = deadline_ms <= now_ms,
   }
   hold.subject, hold.claimed_at_ms, hold.status, hold.extensions, hold.retries, hold.payment_open =
-    struct.unpack(hold_record.FORMAT, packed)
-  for position = hold_record.FIXED + 1, #packed, 2 do
-    hold.seats[#hold.seats + 1] = struct.unpack('>H', packed, position)
+    struct.unpack(formats.HOLD, packed)
+  for position = formats.HOLD_BYTES + 1, #packed, 2 do
+    hold.seats[#hold.seats + 1] = struct.unpack('>' .. formats.HOLD_SEAT, packed, position)
   end
   return hold
 end
@@ -60,7 +60,9 @@ end
 -- Deleted first: at maxmemory Redis lets a script write on once it has written, and never refuses a deletion.
 function holds.save(holds_key, hold)
   redis.call('HDEL', holds_key, hold.owner)
-  redis.call('HSET', holds_key, hold.owner, hold_record.pack(hold))
+  redis.call('HSET', holds_key, hold.owner, struct.pack(formats.HOLD .. string.rep(formats.HOLD_SEAT, #hold.seats),
+    hold.subject, hold.claimed_at_ms, hold.status, hold.extensions, hold.retries, hold.payment_open,
+    unpack(hold.seats)))
 end
 
 return holds

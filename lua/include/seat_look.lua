@@ -1,4 +1,6 @@
 -- Looking at seats that are not simply free.
+-- include: formats
+-- include: seat_map
 local seat_look = {}
 
 -- Owner numbers in the order of the runs' seats; nil if the map is damaged.
@@ -11,10 +13,16 @@ function seat_look.owners(owners_key, runs)
       return nil
     end
     for j = 1, #cells, 4 do
-      owners[#owners + 1] = struct.unpack('>I4', cells, j)
+      owners[#owners + 1] = struct.unpack(formats.OWNER, cells, j)
     end
   end
   return owners
+end
+
+-- The runs of seats that are known to be distinct, in range and ascending.
+function seat_look.runs(seats)
+  local _, runs = seat_map.read(seats, 1, #seats, math.huge)
+  return runs
 end
 
 -- Those of the seats whose bit is set.

@@ -1,6 +1,5 @@
 -- Judging seats that somebody has: lapsed holds among their owners are gone for the next claim, all others refuse.
--- include: seat_list
--- include: seat_map
+-- include: formats
 -- include: seat_look
 -- include: holds
 -- include: end_hold
@@ -19,7 +18,7 @@ end
 --   live     live holds met, each once
 --   capped   those of them whose stored deadline must be rewritten
 function takeover.judge(keys, seats, subject, rules, now_ms)
-  local owners = seat_look.owners(keys.owners, seat_list.runs(seats))
+  local owners = seat_look.owners(keys.owners, seat_look.runs(seats))
   if not owners then
     return nil
   end
@@ -29,7 +28,7 @@ function takeover.judge(keys, seats, subject, rules, now_ms)
     local owner = owners[i]
     local sold, locked, blocked = redis.call('GETBIT', keys.sold, seat), redis.call('GETBIT', keys.locked, seat),
       redis.call('GETBIT', keys.blocked, seat)
-    if sold + locked + blocked ~= (owner == 0 and 0 or 1) or (blocked == 1) ~= (owner == seat_map.BLOCKED) then
+    if sold + locked + blocked ~= (owner == 0 and 0 or 1) or (blocked == 1) ~= (owner == formats.BLOCKED) then
       return nil
     end
     if sold == 1 then

@@ -23,7 +23,7 @@ local prefix = string.match(KEYS[1] or '', '^(.*:%d+:)%a*$')
 local width = math.max(1, math.min(200, tonumber(ARGV[1] or '') or 20))
 local holds_shown = math.max(0, math.min(100, tonumber(ARGV[2] or '') or 5))
 local HOLDS_READ_MAX = 1000
--- Two formats of lua/include/, which a script for redis-cli cannot include: hold_record.lua and policy.lua.
+-- Two formats of lua/include/formats.lua, which a script for redis-cli cannot include.
 local FIRST_SEAT_AT = 29
 local POLICY = '>I4I4I4I4HHHI8I8I8I8'
 
