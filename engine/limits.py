@@ -96,6 +96,13 @@ FACTS_READ_BLOCK_MS = 500
 FACT_GAP_MS = 10 * SECOND_MS
 """A fact that waits so long for one before it waits for a lost one."""
 TRIM_EVERY_MS = 5 * SECOND_MS
+EXPIRE_HOLDS_EVERY_MS = 500
+REBUILD_EVERY_MS = 250
+DUTY_EVERY_MS = SECOND_MS
+FIND_LOST_FACTS_EVERY_MS = 5 * SECOND_MS
+DUTY_BACKOFF_MAX_MS = 30 * SECOND_MS
+DUTY_BATCH_MAX = 50
+"""Things that one round of a duty takes up."""
 WORKER_BEAT_MS = SECOND_MS
 WORKER_STALE_MS = 10 * SECOND_MS
 """A worker whose heartbeat is older loses its session and its partitions."""
@@ -144,6 +151,13 @@ PASSWORD_HASHES_AT_ONCE = 2
 """Each takes one core and 64 MiB while it runs."""
 PASSWORD_QUEUE_MAX = 64
 EMAIL_LENGTH_MAX = 254
+
+# --- Alternatives for taken seats
+ALTERNATIVES_MAX = 3
+ALTERNATIVES_REACH_SEATS = 120
+"""How far from the wanted seats others are looked for, in indexes of the layout."""
+ALTERNATIVES_MAP_TTL_MS = 500
+ALTERNATIVES_MAPS_MAX = 1_000
 
 # --- HTTP
 BODY_MAX_BYTES = 64 * 1024

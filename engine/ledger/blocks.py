@@ -109,6 +109,17 @@ class Blocks(LedgerPart):
             rows = await connection.fetch(query("due_blocks"), limit)
             return [await _read(connection, row["id"]) for row in rows]
 
+    async def seats_to_free(self, block: Block) -> list[int]:
+        """Give the seats of an ended block that no other block has taken meanwhile.
+
+        Raises:
+            Unavailable: `ledger_unavailable`.
+        """
+        indexes = [seat.index for seat in block.seats]
+        async with reading(self.pool) as connection:
+            rows = await connection.fetch(query("list_blocked_seats"), block.showtime)
+        return sorted(set(indexes) - {row["seat_index"] for row in rows})
+
     async def due_releases(self, limit: int) -> list[int]:
         """Give ids of blocks whose agreed end has come.
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 from engine.seats.keys import partition_key
@@ -20,13 +18,6 @@ CONSUMER = "reader"
 
 Entry = tuple[int, bytes, Mapping[bytes, bytes]]
 """(partition, stream id, fields); the fields are empty when the entry was deleted before it was acknowledged."""
-
-
-def open_redis(url: str) -> redis.asyncio.Redis:
-    """Make a client for streams and pub/sub that never sends a command twice by itself: XADD is not idempotent."""
-    return redis.asyncio.Redis.from_url(
-        url, retry=Retry(NoBackoff(), 0), socket_connect_timeout=2.0, socket_timeout=5.0
-    )
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,20 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from collections.abc import Iterable
 
 import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
-from engine.limits import OUTCOME_POLL_MS
+from engine.ledger.captures import Captures
+from engine.ledger.records import CaptureOutcome
+from engine.limits import OUTCOME_POLL_MS, WEBHOOK_WAIT_MS
 
 log = structlog.get_logger()
 
 CHANNEL = "sl:outcomes"
 RECONNECT_S = 0.5
-T = TypeVar("T")
 
 
 async def publish_outcomes(client: redis.asyncio.Redis, sessions: Iterable[str]) -> None:
@@ -28,10 +28,16 @@ async def publish_outcomes(client: redis.asyncio.Redis, sessions: Iterable[str])
 
 
 class Outcomes:
-    """One subscription per process, shared by all its waiters."""
+    """One subscription per process, shared by all its waiters.
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
+    Args:
+        client: for the subscription; it has one connection of the client's pool to itself.
+        ledger: where outcomes are read.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis, ledger: Captures) -> None:
         self._redis = client
+        self._ledger = ledger
         self._waiters: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._task: asyncio.Task[None] | None = None
 
@@ -46,29 +52,31 @@ class Outcomes:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
-    async def wait_for(self, session_id: str, look: Callable[[], Awaitable[T | None]], timeout_ms: int) -> T | None:
-        """Look now, at each wake-up for that session, and every 250 ms, until there is something to see.
-
-        Args:
-            session_id: the payment session.
-            look: reads the ledger; None while there is no outcome. What it raises, this raises.
-            timeout_ms: how long to go on.
+    async def wait(self, gateway: str, session_id: str, timeout_ms: int = WEBHOOK_WAIT_MS) -> CaptureOutcome | None:
+        """Read the outcome of money now, at each wake-up for its session, and every 250 ms.
 
         Returns:
-            What `look` found, or None when the time is over.
+            The outcome as the ledger has it, or None when the time is over.
+
+        Raises:
+            Refusal: `not_found`, there is no such capture.
+            Unavailable: `ledger_unavailable`.
         """
         woken = asyncio.Event()
         self._waiters[session_id].add(woken)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_ms / 1000
         try:
-            while (found := await look()) is None and (left := deadline - loop.time()) > 0:
+            while True:
+                outcome = await self._ledger.read_outcome(gateway, session_id)
+                left = deadline - loop.time()
+                if outcome is not None or left <= 0:
+                    return outcome
                 try:
                     await asyncio.wait_for(woken.wait(), min(left, OUTCOME_POLL_MS / 1000))
                 except TimeoutError:
                     continue
                 woken.clear()
-            return found
         finally:
             self._waiters[session_id].discard(woken)
             if not self._waiters[session_id]:
@@ -85,7 +93,7 @@ class Outcomes:
                 log.warning("wake_ups_away", error=str(error))
             await asyncio.sleep(RECONNECT_S)
 
-    def _wake(self, data: bytes | str) -> None:
-        for session in (data.decode() if isinstance(data, bytes) else data).split():
+    def _wake(self, data: bytes) -> None:
+        for session in data.decode(errors="replace").split():
             for event in self._waiters.get(session, ()):
                 event.set()

@@ -19,6 +19,7 @@ from engine.ledger.database import committing
 from engine.ledger.facts import BookingEnded, Fact, readable
 from engine.ledger.judge import judge
 from engine.ledger.part import open_case
+from engine.ledger.queries import query
 
 log = structlog.get_logger()
 
@@ -81,6 +82,7 @@ async def _project_together(
     async with committing(connection):
         heads = await lock_heads(connection, sorted({(fact.showtime, fact.generation) for fact in facts}))
         due = _split(facts, heads, projection)
+        await _compare(connection, projection.done)
         if due:
             books = await read_books(connection, due)
             for fact in due:
@@ -105,6 +107,28 @@ def _split(facts: Sequence[Fact], heads: dict[Place, int], projection: Projectio
         else:
             projection.parked.append(fact)
     return due
+
+
+async def _compare(connection: Any, seen: Sequence[Fact]) -> None:
+    """Tell a fact that was applied before from another one that got the same seq.
+
+    That can happen when Redis lost facts which the reader had in its hands: the showtime was loaded with the seq
+    before them, and counted on from there. Such a fact is a case, and its showtime is built anew.
+    """
+    if not seen:
+        return
+    keys = [[fact.showtime for fact in seen], [fact.generation for fact in seen], [fact.seq for fact in seen]]
+    rows = await connection.fetch(query("list_fact_names"), *keys)
+    names = {(row["showtime_id"], row["generation"], row["seq"]): row["business_id"] for row in rows}
+    for fact in seen:
+        known = names.get((fact.showtime, fact.generation, fact.seq))
+        if known is not None and known != fact.business_id:
+            details = {"seq": fact.seq, "generation": fact.generation, "kind": fact.kind, "known": known}
+            details |= {"business_id": fact.business_id, "data": readable(fact.raw)}
+            name = f"fact_conflict:{fact.showtime}:{fact.generation}:{fact.seq}:{fact.business_id}"
+            await open_case(connection, "fact_conflict", name, details, showtime=fact.showtime)
+            await ask_rebuilds(connection, {fact.showtime: "fact_conflict"}, automatic=True)
+            log.error("fact_conflict", showtime=fact.showtime, **details)
 
 
 async def _project_one(connection: Any, fact: Fact, described: dict[tuple[int, bytes], Any]) -> Projection:

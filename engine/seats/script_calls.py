@@ -7,6 +7,7 @@ from functools import lru_cache
 import msgspec
 
 from engine import limits
+from engine.errors import Unavailable
 from engine.seats.answers import NEEDS_RESTORE, Answer
 from engine.seats.connection import Argument
 from engine.seats.keys import REQUEST_KEY, partition_of, script_keys
@@ -110,6 +111,8 @@ class ScriptCalls:
     async def _restored(self, showtime: int, why: str) -> None:
         """Restore a showtime, once for all callers that need it now; none of them can cancel it for the others."""
         restoring = self._restoring.get(showtime)
+        if restoring is not None and restoring is asyncio.current_task():
+            raise Unavailable("showtime_frozen", "The showtime was lost again while it was restored.")
         if restoring is None:
             restoring = asyncio.ensure_future(self._restore(showtime, why))
             self._restoring[showtime] = restoring

@@ -209,7 +209,8 @@ CREATE TABLE rebuilds (
     -- false: an operator must look first, and start it.
     automatic   boolean NOT NULL,
     asked_at    timestamptz NOT NULL DEFAULT now(),
-    frozen_at   timestamptz
+    -- When a worker last froze or built it; the next may try some seconds later.
+    tried_at    timestamptz
 );
 
 -- Workers and their heartbeats; a stale one loses its session, and with it its partitions.

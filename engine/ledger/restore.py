@@ -1,0 +1,217 @@
+"""Bringing a showtime's seats in Redis in line with the ledger: load what is missing, adopt what is whole, or rebuild.
+
+A load is only seen at its end, which needs the nonce of its beginning: whoever closes or freezes the showtime
+meanwhile takes the nonce away, and the load is begun anew with what the ledger says then.
+"""
+
+import asyncio
+import time
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import redis.asyncio
+import structlog
+from redis.exceptions import RedisError, ResponseError
+
+from engine.catalogue.catalogue import Catalogue
+from engine.catalogue.records import Showtime
+from engine.errors import Refusal, Unavailable
+from engine.ledger.database import transaction
+from engine.ledger.drained import Drain
+from engine.ledger.lost_sales import append_lost_sales
+from engine.ledger.queries import query
+from engine.limits import CUSTOMERS_PER_PART_MAX, LOAD_POLL_MS, LOAD_WAIT_MS
+from engine.seats.keys import partition_of, showtime_key
+from engine.seats.records import MetaStatus, ShowtimeLoad
+from engine.seats.seat_engine import SeatEngine
+
+log = structlog.get_logger()
+
+META_STATUS: dict[str, MetaStatus] = {"OPEN": "open", "FROZEN": "frozen", "CANCELLED": "cancelled"}
+
+
+class Restorer:
+    """Restores showtimes. Loading needs a worker only when facts of the showtime are still on their way.
+
+    Args:
+        pool: of the ledger.
+        client: for reading streams and raw keys.
+        seats: whose steps a load is made of.
+        catalogue: gives policy and layout.
+    """
+
+    def __init__(
+        self, pool: asyncpg.Pool, client: redis.asyncio.Redis, seats: SeatEngine, catalogue: Catalogue
+    ) -> None:
+        self._pool = pool
+        self._redis: Any = client
+        self._seats = seats
+        self._catalogue = catalogue
+        self._drain = Drain(client, pool)
+
+    async def restore(self, showtime: int, why: str) -> None:
+        """Make a showtime usable again.
+
+        Args:
+            showtime: its number.
+            why: the word that a script gave: `not_loaded`, `stale_generation`, `damaged`.
+
+        Raises:
+            Refusal: `not_found`; `showtime_closed {showtime_status}`, its keys have ended for good.
+            Unavailable: `showtime_frozen` when facts of the showtime do not reach the ledger in time, or somebody
+                else's load does not end; `ledger_unavailable`, `redis_unavailable`, `overloaded`.
+        """
+        deadline = time.monotonic() + LOAD_WAIT_MS / 1000
+        try:
+            facts = await self._catalogue.read_showtime(showtime)
+            policy = self._catalogue.policy(facts)
+            if self._lane(showtime).now_ms() >= policy.keys_until_ms:
+                raise Refusal("showtime_closed", showtime_status="ENDED")
+            if why == "stale_generation" and await self._adopt(facts, deadline):
+                return
+            if why == "damaged":
+                await self._stop_writers(showtime)
+            await self._load(showtime, deadline, force=why != "not_loaded", again=False)
+        except RedisError as error:
+            raise Unavailable("redis_unavailable", str(error)) from error
+
+    async def rebuild(self, showtime: int) -> None:
+        """Build a showtime anew from the ledger although Redis has it; all its holds are lost.
+
+        Sales that Redis knows and whose facts were lost are put into the stream again first.
+
+        Raises:
+            As `restore`.
+        """
+        deadline = time.monotonic() + LOAD_WAIT_MS / 1000
+        try:
+            await self._stop_writers(showtime)
+            await self._drain.wait(showtime, deadline)
+            if await append_lost_sales(self._pool, self._redis, self._lane(showtime).generation, showtime):
+                await self._drain.wait(showtime, deadline)
+            await self._load(showtime, deadline, force=True, again=True)
+        except RedisError as error:
+            raise Unavailable("redis_unavailable", str(error)) from error
+
+    def _lane(self, showtime: int) -> Any:
+        return self._seats.lane_for(partition_of(showtime))
+
+    async def _stop_writers(self, showtime: int) -> None:
+        """Let no script change the showtime any more; a load in progress elsewhere is not disturbed."""
+        try:
+            status = await self._redis.hget(showtime_key(showtime, "meta"), "status")
+            if status not in (b"rebuilding", b"cancelled"):
+                await self._seats.freeze_showtime(showtime, "rebuilding")
+        except (Refusal, ResponseError) as error:
+            # What is damaged beyond this cannot be changed by scripts either.
+            log.warning("showtime_not_stopped", showtime=showtime, error=str(error))
+
+    async def _adopt(self, facts: Showtime, deadline: float) -> bool:
+        """Keep a showtime with its holds after a Redis restart, if nothing of it was lost."""
+        meta_key, blocked_key = showtime_key(facts.id, "meta"), showtime_key(facts.id, "blocked")
+        try:
+            stamp, seq, status = await self._redis.hmget(meta_key, "generation", "seq", "status")
+            blocked = await self._redis.get(blocked_key)
+        except ResponseError:
+            return False
+        if stamp is None or seq is None or blocked is None:
+            return False
+        generation = self._lane(facts.id).generation
+        if int(stamp) == generation:
+            return True
+        await self._drain.wait(facts.id, deadline)
+        known = await self._read_ledger(facts.id, int(stamp))
+        whole = known["seq"] == int(seq) and known["status"] == status.decode() and known["blocked"] == _bits(blocked)
+        if not whole:
+            log.warning("showtime_incomplete", showtime=facts.id, seq=int(seq), ledger_seq=known["seq"])
+            return False
+        if not await self._seats.adopt_showtime(facts.id, int(stamp), int(seq)):
+            return False
+        # A change of the rules leaves no fact, so the end of it may be what was lost.
+        await self._seats.change_policy(facts.id, self._catalogue.policy(facts))
+        log.info("showtime_adopted", showtime=facts.id, generation=generation, seq=int(seq))
+        return True
+
+    async def _load(self, showtime: int, deadline: float, *, force: bool, again: bool) -> None:
+        """Load until it stays: `force` what is loaded, `again` even if it is sound."""
+        while True:
+            nonce = uuid4().hex
+            begun = await self._seats.begin_load(showtime, nonce, force=force)
+            if begun.word == "loaded":
+                return
+            if begun.word == "loading":
+                if force and not again and await self._is_sound(showtime):
+                    return  # somebody else has loaded it since we were told that it is unusable
+                if await self._install(showtime, nonce, deadline):
+                    return
+            elif not again and await self._is_sound(showtime):
+                return
+            if time.monotonic() > deadline:
+                raise Unavailable("showtime_frozen", "The showtime is being loaded.")
+            await asyncio.sleep(min(begun.wait_ms, LOAD_POLL_MS) / 1000)
+
+    async def _is_sound(self, showtime: int) -> bool:
+        """Whether the showtime can be used: it is read without a restore, and not under rebuilding."""
+        status = await self._redis.hget(showtime_key(showtime, "meta"), "status")
+        return status != b"rebuilding" and await self._seats.peek_seats(showtime) is not None
+
+    async def _install(self, showtime: int, nonce: str, deadline: float) -> bool:
+        """Put what the ledger says into Redis; False if the load was lost on the way."""
+        began = time.monotonic()
+        await self._drain.wait(showtime, deadline)
+        facts = await self._catalogue.read_showtime(showtime)
+        loads = await self._count_load(showtime)
+        known = await self._read_ledger(showtime, self._lane(showtime).generation)
+        bought = list(known["bought"].items())
+        for start in range(0, len(bought), CUSTOMERS_PER_PART_MAX):
+            part = dict(bought[start : start + CUSTOMERS_PER_PART_MAX])
+            if not await self._seats.install_part(showtime, nonce, part):
+                return False
+        load = ShowtimeLoad(
+            status=known["status"],
+            seats=known["seats"],
+            seq=known["seq"],
+            loads=loads,
+            sold=known["sold"],
+            blocked=known["blocked"],
+            policy=self._catalogue.policy(facts),
+        )
+        if not await self._seats.finish_load(showtime, nonce, load):
+            return False
+        async with transaction(self._pool) as connection:
+            await connection.execute(query("end_rebuild"), showtime)
+        took_ms = round((time.monotonic() - began) * 1000)
+        log.info("showtime_loaded", showtime=showtime, sold=len(load.sold), seq=load.seq, loads=loads, took_ms=took_ms)
+        return True
+
+    async def _count_load(self, showtime: int) -> int:
+        async with transaction(self._pool) as connection:
+            return int(await connection.fetchval(query("count_load"), showtime))
+
+    async def _read_ledger(self, showtime: int, generation: int) -> dict[str, Any]:
+        """Read, all of one moment, what Redis is to have: its words, seats by index, counts by subject."""
+        async with transaction(self._pool, "repeatable_read") as connection:
+            row = await connection.fetchrow(query("read_showtime_to_load"), showtime, generation)
+            sold = await connection.fetch(query("list_sold_seats"), showtime)
+            blocked = await connection.fetch(query("list_blocked_seats"), showtime)
+            bought = await connection.fetch(query("count_bought"), showtime)
+        if row is None:
+            raise Refusal("not_found")
+        status = META_STATUS[row["status"]]
+        sale_of = {seat["seat_index"]: seat["sale_number"] for seat in sold}
+        return {
+            # What waits for an operator stays frozen, whatever becomes of Redis.
+            "status": "rebuilding" if row["waits"] and status != "cancelled" else status,
+            "seats": row["seat_count"],
+            "seq": row["seq"],
+            "sold": sale_of,
+            "blocked": frozenset(seat["seat_index"] for seat in blocked) - sale_of.keys(),
+            "bought": {seat["subject"]: seat["bought"] for seat in bought},
+        }
+
+
+def _bits(bitmap: bytes) -> frozenset[int]:
+    """Give the set bits of a bitmap without its last one, the sentinel."""
+    found = [8 * at + bit for at, byte in enumerate(bitmap) if byte for bit in range(8) if byte & 0x80 >> bit]
+    return frozenset(found[:-1])
