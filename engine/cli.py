@@ -67,7 +67,9 @@ def dev(
 ) -> None:
     """Run everything on this machine: Valkey, PostgreSQL, API, worker, fake gateway, with demo data."""
     from engine.dev import Dev
+    from engine.logs import configure_logs
 
+    configure_logs("critical")
     Dev(os.environ, with_parent=with_parent).run()
 
 
@@ -78,8 +80,10 @@ def api() -> None:
 
     from engine.data_folder import find_servers
     from engine.listening import listen
+    from engine.logs import configure_logs
 
     settings, environ = find_servers(os.environ, "redis_url", "database_url")
+    configure_logs(settings.log_level)
     server = listen(settings.host, settings.port)
     os.environ.update(environ)
     config = uvicorn.Config(
@@ -98,11 +102,15 @@ def api() -> None:
 @app.command()
 def worker() -> None:
     """Carry facts into the ledger, settle captures, end lapsed holds. Several may run."""
+    import uvloop
+
     from engine.data_folder import find_servers
+    from engine.logs import configure_logs
     from engine.worker import run_worker
 
     settings, _ = find_servers(os.environ, "redis_url", "database_url")
-    _run(run_worker(settings))
+    configure_logs(settings.log_level)
+    uvloop.run(run_worker(settings))
 
 
 @app.command()
@@ -198,8 +206,12 @@ async def _add_user(
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a short command's work; what goes wrong in it is told by its exception alone."""
     import uvloop
 
+    from engine.logs import configure_logs
+
+    configure_logs("critical")
     return uvloop.run(work)
 
 

@@ -1,0 +1,77 @@
+"""Settings: what is read, what is refused, and how that is said."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.errors import CommandError
+from engine.settings import Settings, load_settings
+
+
+def test_defaults_need_no_variable():
+    """Without any variable everything has its default, and other people's variables are left alone."""
+    assert load_settings({"PATH": "/bin", "SEATLOCKED": "x"}) == Settings()
+
+
+@pytest.mark.covers("004.38", "002.3")
+def test_every_kind_of_value_is_read_from_text():
+    """Numbers, switches, words and paths come from text."""
+    settings = load_settings(
+        {
+            "SEATLOCK_PORT": "8001",
+            "SEATLOCK_HOLD_TTL_S": "300",
+            "SEATLOCK_PAYMENT_TTL_S": "900",
+            "SEATLOCK_SIMULATE_PAYMENTS": "true",
+            "SEATLOCK_RATE_LIMIT": "off",
+            "SEATLOCK_DATA_DIR": "/var/lib/seatlock",
+            "SEATLOCK_DATABASE_URL": "postgresql://seatlock@/seatlock",
+            "SEATLOCK_WEBHOOK_SECRET": "s3cret",
+        }
+    )
+    assert (settings.port, settings.hold_ttl_s, settings.payment_ttl_s) == (8001, 300, 900)
+    assert (settings.simulate_payments, settings.rate_limit) == (True, "off")
+    assert settings.data_dir == Path("/var/lib/seatlock")
+    assert (settings.database_url, settings.webhook_secret) == ("postgresql://seatlock@/seatlock", "s3cret")
+
+
+def test_a_hold_may_last_from_seconds_to_a_day():
+    """Minutes or hours, as the business needs."""
+    assert load_settings({"SEATLOCK_HOLD_TTL_S": "86400"}).hold_ttl_s == 86400
+    with pytest.raises(CommandError, match="SEATLOCK_HOLD_TTL_S must be between 1 and 86400"):
+        load_settings({"SEATLOCK_HOLD_TTL_S": "86401"})
+
+
+def test_a_secret_may_lie_in_a_file(tmp_path):
+    """The value is the file's text without the line's end."""
+    path = tmp_path / "secret"
+    path.write_text("s3cret\n", encoding="utf-8")
+    assert load_settings({"SEATLOCK_TOKEN_SECRET_FILE": str(path)}).token_secret == "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("environ", "line"),
+    [
+        ({"SEATLOCK_PROT": "8000"}, "unknown setting SEATLOCK_PROT"),
+        ({"SEATLOCK_PORT_FILE": "port"}, "unknown setting SEATLOCK_PORT_FILE"),
+        ({"SEATLOCK_PORT": "eighty"}, r"SEATLOCK_PORT: Expected `int`, got `str`"),
+        ({"SEATLOCK_RATE_LIMIT": "maybe"}, r"SEATLOCK_RATE_LIMIT: Invalid enum value 'maybe'"),
+        ({"SEATLOCK_TOKEN_SECRET_FILE": "/nowhere/secret"}, "SEATLOCK_TOKEN_SECRET_FILE: cannot read /nowhere/secret"),
+        ({"SEATLOCK_SEATS_PER_HOLD_MAX": "19"}, "SEATLOCK_SEATS_PER_HOLD_MAX must be between 1 and 18"),
+        ({"SEATLOCK_HOLD_TTL_S": "0"}, "SEATLOCK_HOLD_TTL_S must be between 1 and 86400"),
+        ({"SEATLOCK_CLAIM_MAX_S": "2699"}, "SEATLOCK_CLAIM_MAX_S must be at least"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(environ, line):
+    """The line names the variable."""
+    with pytest.raises(CommandError, match=line) as error:
+        load_settings(environ)
+    assert "\n" not in str(error.value)
+
+
+def test_a_secret_is_given_once(tmp_path):
+    """A value beside a file would leave it open which one holds."""
+    path = tmp_path / "secret"
+    path.write_text("a", encoding="utf-8")
+    environ = {"SEATLOCK_TOKEN_SECRET": "b", "SEATLOCK_TOKEN_SECRET_FILE": str(path)}
+    with pytest.raises(CommandError, match="SEATLOCK_TOKEN_SECRET is given twice"):
+        load_settings(environ)
