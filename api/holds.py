@@ -1,6 +1,8 @@
 """Holds over HTTP: claim seats, read, change, extend and release the hold. The claim is the busiest writer of all."""
 
 from collections.abc import Sequence
+from functools import partial
+from http import HTTPStatus
 from typing import Annotated
 
 import msgspec
@@ -73,7 +75,8 @@ async def claim_seats(request: Request) -> Response:
     hall = await read_hall(runtime.catalogue, number)
     seats = seat_indexes(hall.layout, body.seats, _seats_max(runtime, hall, body.seats))
     remembered = engine_request(request, subject, body)
-    hold = await in_labels(hall.layout, runtime.seats.claim_seats(number, subject, seats, remembered))
+    claim = runtime.seats.claim_seats(number, subject, seats, remembered)
+    hold = await in_labels(hall.layout, claim, partial(runtime.alternatives.find, number, seats))
     return await _answer(runtime, hold, 201)
 
 
@@ -105,7 +108,8 @@ async def change_hold(request: Request) -> Response:
     remove = seat_indexes(hall.layout, body.remove, _seats_max(runtime, hall, body.remove), "/remove")
     _require_apart(body.add, body.remove)
     remembered = engine_request(request, subject, body)
-    hold = await in_labels(hall.layout, runtime.seats.change_hold(hold_id, subject, add, remove, remembered))
+    change = runtime.seats.change_hold(hold_id, subject, add, remove, remembered)
+    hold = await in_labels(hall.layout, change, partial(runtime.alternatives.find, hold_id.showtime, add))
     return await _answer(runtime, hold, 200)
 
 
@@ -175,7 +179,10 @@ async def _answer(runtime: Runtime, hold: Hold, status: int) -> Response:
         extensions_left=hold.extensions_left,
         extendable_until=rfc3339(hold.extendable_until_ms),
     )
-    return answer(body, status, REPLAYED if hold.replayed else None)
+    headers = dict(REPLAYED) if hold.replayed else {}
+    if status == HTTPStatus.CREATED:
+        headers["Location"] = f"/api/v1/holds/{hold.id}"
+    return answer(body, status, headers)
 
 
 def _from_ledger(booking: Booking) -> HoldAnswer:

@@ -1,6 +1,6 @@
 """Between the labels of the wire (`C7`) and the indexes of the seat engine; and refusals in the caller's words."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from api.wire import rfc3339
@@ -58,15 +58,24 @@ def seat_indexes(layout: Layout, labels: Sequence[str], seats_max: int, pointer:
     return indexes
 
 
-async def in_labels(layout: Layout, call: Awaitable[T]) -> T:
-    """Wait for a call of the seat engine; its refusals come out in the words of the wire."""
+async def in_labels(
+    layout: Layout, call: Awaitable[T], alternatives: Callable[[], Awaitable[list[list[str]]]] | None = None
+) -> T:
+    """Wait for a call of the seat engine; its refusals come out in the words of the wire.
+
+    Args:
+        layout: of the showtime.
+        call: to the seat engine, or to what passes its refusals on.
+        alternatives: finds other seats when some are taken.
+    """
     try:
         return await call
     except Refusal as refusal:
-        raise translated(refusal, layout) from None
+        others = await alternatives() if alternatives and refusal.code == "seats_taken" else []
+        raise translated(refusal, layout, others) from None
 
 
-def translated(refusal: Refusal, layout: Layout) -> Refusal:
+def translated(refusal: Refusal, layout: Layout, alternatives: Sequence[Sequence[str]] = ()) -> Refusal:
     """Give a refusal of the seat engine in the words of the wire: labels for indexes, RFC 3339 for Unix ms."""
     details = refusal.details
     match refusal.code:
@@ -75,6 +84,7 @@ def translated(refusal: Refusal, layout: Layout) -> Refusal:
                 "seats_taken",
                 seats=[_taken(entry, layout) for entry in details["seats"]],
                 retry_after_ms=details.get("retry_after_ms"),
+                alternatives=alternatives,
             )
         case "not_on_sale":
             return Refusal("not_on_sale", sales_open_at=rfc3339(details["sales_open_ms"]))

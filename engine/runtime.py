@@ -21,6 +21,7 @@ from engine.ledger.ledger import Ledger
 from engine.ledger.outcomes import Outcomes
 from engine.ledger.restore import Restorer
 from engine.limits import CALL_BUDGET_MS, REDIS_POOL_MAX, SECOND_MS
+from engine.orders.alternatives import Alternatives
 from engine.orders.orders import Orders
 from engine.seats.lane import Lane
 from engine.seats.scripts import load_scripts
@@ -46,6 +47,7 @@ class Runtime:
     accounts: Accounts
     orders: Orders
     outcomes: Outcomes
+    alternatives: Alternatives
 
 
 @asynccontextmanager
@@ -83,7 +85,7 @@ async def open_runtime(settings: Settings, part: str) -> AsyncIterator[Runtime]:
 
         seats = SeatEngine(lane, load_scripts(ANY_VERSION), restore)
         restorer = Restorer(pool, client, seats, catalogue)
-        outcomes = Outcomes(client)
+        outcomes = Outcomes(client, ledger)
         stack.push_async_callback(outcomes.close)
         orders = Orders(settings, seats, catalogue, ledger, outcomes)
         stack.push_async_callback(orders.close)
@@ -102,6 +104,7 @@ async def open_runtime(settings: Settings, part: str) -> AsyncIterator[Runtime]:
             accounts=Accounts(pool, tokens, passwords),
             orders=orders,
             outcomes=outcomes,
+            alternatives=Alternatives(seats, catalogue),
         )
 
 

@@ -38,7 +38,7 @@ class SmallCatalogue:
             prices={tier: price for tier, price in PRICES.items() if tier in tiers},
             **fields,
         )
-        (number,), _ = await self.catalogue.desk.create_showtimes("tests", [new], lambda cinema: None)
+        (number,), _ = await self.catalogue.desk.create_showtimes("tests", [new], lambda _: None)
         return number
 
 
@@ -59,7 +59,7 @@ async def small_catalogue(pool, settings, **policy) -> SmallCatalogue:
     for name, lines in (("One", HALL), ("Two", OTHER_HALL)):
         plan = DrawnLayout(name=name, lines=lines)
         new = NewAuditorium(cinema_id=cinema, name=name, floor_plan=plan)
-        halls.append((await desk.create_auditorium("tests", new, lambda cinema: None))[0])
+        halls.append((await desk.create_auditorium("tests", new, lambda _: None))[0])
     movie, _ = await desk.create_movie("tests", NewMovie(title="The Test", duration_minutes=100))
     made = SmallCatalogue(catalogue, cinema, halls[0], halls[1], movie, 0, None)
     made.showtime = await made.add_showtime()

@@ -1,6 +1,5 @@
 """The whole system for flow tests: the application in this process, or API and worker as processes of their own."""
 
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,15 +12,14 @@ import httpx
 import pytest
 
 from api.app import create_app
+from engine.embedded.postgres import EmbeddedPostgres
 from engine.ledger.database import open_pool
 from engine.listening import free_port
-from engine.paths import ROOT
 from engine.settings import Settings
+from tests.conftest import RedisServer
+from tests.flow.town import TOKEN_SECRET, WEBHOOK_SECRET, Town, environ_of, open_town
 from tests.processes import wait_until
 from tests.small_catalogue import SmallCatalogue, small_catalogue
-
-TOKEN_SECRET = "the secret of the flow tests, which is long enough"
-WEBHOOK_SECRET = "the webhook secret of the flow tests"
 
 
 @pytest.fixture
@@ -101,16 +99,6 @@ class Part:
     log: Path
 
 
-def environ_of(settings: Settings, **changes: str) -> dict[str, str]:
-    """Give the environment of a child that has these settings and none of ours."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("SEATLOCK_")}
-    for name in Settings.__struct_fields__:
-        value = getattr(settings, name)
-        if value != getattr(Settings(), name):
-            environ[f"SEATLOCK_{name.upper()}"] = str(value)
-    return environ | {"PYTHONPATH": str(ROOT)} | changes
-
-
 @pytest.fixture
 def start_part(settings: Settings, small: SmallCatalogue, tmp_path: Path) -> Iterator[Callable[[str], Part]]:
     """A function that starts `api` or `worker`; every process ends with the test."""
@@ -162,6 +150,18 @@ async def api_clients(api_process: tuple[Part, Part]) -> AsyncIterator[tuple[htt
                 for part in api_process
             ]
         )
+
+
+@pytest.fixture(scope="session")
+def town(
+    redis_server: RedisServer,
+    postgres: EmbeddedPostgres,
+    migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Town]:
+    """A running town, one for each kind of Redis; a test makes showtimes and customers of its own in it."""
+    with open_town(tmp_path_factory.mktemp("town"), redis_server.kind, postgres, migrated_template) as town:
+        yield town
 
 
 def _answers(url: str) -> bool:

@@ -1,0 +1,105 @@
+"""Other seats for a customer whose seats were taken: free, of the same kind, as near and as much together as can be.
+
+A hint, not a promise: it is read from a map that may be half a second old, and others are given the same.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from math import hypot
+
+from engine import limits
+from engine.catalogue.cache import ShortMemory
+from engine.catalogue.catalogue import Catalogue
+from engine.catalogue.layouts import Layout, Seat
+from engine.errors import SeatlockError
+from engine.seats.records import SeatMap
+from engine.seats.seat_engine import SeatEngine
+from engine.seats.seat_map import statuses
+
+Kind = tuple[str, str, bool, bool]
+
+
+class Alternatives:
+    """Finds other seats. One look at a showtime serves all its refusals of that half second."""
+
+    def __init__(self, seats: SeatEngine, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._maps = ShortMemory[int, SeatMap](
+            seats.read_seats, limits.ALTERNATIVES_MAP_TTL_MS, limits.ALTERNATIVES_MAPS_MAX
+        )
+
+    async def find(self, showtime: int, wanted: Sequence[int]) -> list[list[str]]:
+        """Give up to three lists of as many seats as were wanted, best first; none when nothing can be said."""
+        try:
+            layout = await self._catalogue.layout((await self._catalogue.showtime(showtime)).layout_id)
+            seat_map = await self._maps.get(showtime)
+        except SeatlockError:
+            return []
+        words = statuses(seat_map)
+        return nearby_seats(
+            layout, wanted, [index for index in _look_around(wanted, layout) if words[index] == "AVAILABLE"]
+        )
+
+
+def nearby_seats(layout: Layout, wanted: Sequence[int], free: Iterable[int]) -> list[list[str]]:
+    """Choose among free seats.
+
+    Args:
+        layout: of the showtime.
+        wanted: indexes of the seats that were asked for.
+        free: indexes of free seats, in order.
+
+    Returns:
+        Labels. Seats of one kind are kept side by side where that is possible; if not, or for a mix of kinds, each
+        wanted seat that is gone is replaced by the nearest one of its kind.
+    """
+    asked = [layout.seats[index] for index in wanted]
+    by_kind: dict[Kind, list[Seat]] = defaultdict(list)
+    for index in free:
+        by_kind[_kind(layout.seats[index])].append(layout.seats[index])
+    kinds = {_kind(seat) for seat in asked}
+    choices: list[list[Seat]] = []
+    if len(kinds) == 1:
+        runs = _runs(by_kind[kinds.pop()], len(asked))
+        choices = sorted(runs, key=lambda run: _distance(run, asked))[: limits.ALTERNATIVES_MAX]
+    if not choices:
+        choices = _replaced(asked, by_kind)
+    return [[seat.seat for seat in choice] for choice in choices]
+
+
+def _look_around(wanted: Sequence[int], layout: Layout) -> range:
+    """Bound the work in a stadium: layouts run along the rows, so what is near has a near index."""
+    reach = limits.ALTERNATIVES_REACH_SEATS
+    return range(max(0, min(wanted) - reach), min(len(layout.seats), max(wanted) + reach + 1))
+
+
+def _kind(seat: Seat) -> Kind:
+    return seat.tier, seat.zone, seat.accessible, seat.companion
+
+
+def _runs(seats: Sequence[Seat], length: int) -> list[list[Seat]]:
+    """Give every run of that many seats that stand side by side in one row."""
+    runs = []
+    for start in range(len(seats) - length + 1):
+        run = list(seats[start : start + length])
+        if all(one.row == next_.row and next_.index == one.index + 1 for one, next_ in pairwise(run)):
+            runs.append(run)
+    return runs
+
+
+def _replaced(asked: Sequence[Seat], by_kind: dict[Kind, list[Seat]]) -> list[list[Seat]]:
+    """Keep what is still free and replace the rest; nothing if a seat has no replacement."""
+    chosen: list[Seat] = [seat for seat in asked if seat in by_kind[_kind(seat)]]
+    for seat in asked:
+        if seat in chosen:
+            continue
+        left = [other for other in by_kind[_kind(seat)] if other not in chosen]
+        if not left:
+            return []
+        chosen.append(min(left, key=lambda other: hypot(other.x - seat.x, other.y - seat.y)))
+    return [chosen]
+
+
+def _distance(run: Sequence[Seat], asked: Sequence[Seat]) -> float:
+    return sum(hypot(one.x - other.x, one.y - other.y) for one, other in zip(run, asked, strict=True))
