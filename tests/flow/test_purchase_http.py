@@ -2,16 +2,9 @@
 
 import pytest
 
-from tests.flow.town import SHOP_ORIGIN, open_town
+from tests.flow.town import SHOP_ORIGIN
 
 PREMIUM = 7_500_000
-
-
-@pytest.fixture(scope="module")
-def town(redis_server, postgres, migrated_template, tmp_path_factory):
-    """A running town."""
-    with open_town(tmp_path_factory.mktemp("town"), redis_server.kind, postgres, migrated_template) as town:
-        yield town
 
 
 @pytest.mark.covers(

@@ -9,6 +9,7 @@ with open_town(folder, kind, postgres, template) as town:
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -33,9 +34,10 @@ from engine.orders.gateways.signatures import SIGNATURE_HEADER, sign
 from engine.paths import ROOT
 from engine.settings import Settings
 from tests.conftest import find_redis, run_sql
-from tests.flow.conftest import TOKEN_SECRET, WEBHOOK_SECRET, environ_of
 from tests.small_catalogue import small_catalogue
 
+TOKEN_SECRET = "the secret of the flow tests, which is long enough"
+WEBHOOK_SECRET = "the webhook secret of the flow tests"
 SHOP_ORIGIN = "https://shop.example"
 START_TIMEOUT_S = 30
 _numbers = count(1)
@@ -161,10 +163,6 @@ class Town:
         finally:
             await connection.close()
 
-    async def cancel_showtime(self, showtime) -> None:
-        """Cancel a showtime in the ledger, as an operator's act begins."""
-        await self.fetch("UPDATE showtimes SET status = 'CANCELLED' WHERE id = $1", showtime)
-
     async def seat_statuses(self, showtime) -> dict[str, str]:
         """Give the status of every seat as anybody sees it."""
         async with self.client() as client:
@@ -218,6 +216,16 @@ class Customer:
     async def _if_in(self, booking, statuses):
         found = await self.read(booking)
         return found if found["status"] in statuses else None
+
+
+def environ_of(settings: Settings, **changes: str) -> dict[str, str]:
+    """Give the environment of a child that has these settings and none of ours."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("SEATLOCK_")}
+    for name in Settings.__struct_fields__:
+        value = getattr(settings, name)
+        if value != getattr(Settings(), name):
+            environ[f"SEATLOCK_{name.upper()}"] = str(value)
+    return environ | {"PYTHONPATH": str(ROOT)} | changes
 
 
 async def until(look, what, timeout_s=20):

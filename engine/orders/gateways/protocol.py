@@ -14,6 +14,8 @@ Word = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+
 AmountMinor = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)")]
 
+Link = Annotated[str, Meta(pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://", max_length=2000)]
+
 
 class PaymentEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a gateway says has happened to a session. Fields that we do not know pass and are dropped."""
@@ -34,8 +36,8 @@ class NewSession(Struct, frozen=True, kw_only=True):
     currency: Currency
     description: Annotated[str, Meta(max_length=500)]
     expires_at_ms: Annotated[int, Meta(ge=0, le=2**53 - 1)]
-    return_url: Annotated[str, Meta(pattern=r"^https?://", max_length=2000)] | None = None
-    cancel_url: Annotated[str, Meta(pattern=r"^https?://", max_length=2000)] | None = None
+    return_url: Link | None = None
+    cancel_url: Link | None = None
 
 
 class Gateway(Protocol):
