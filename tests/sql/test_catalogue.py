@@ -315,10 +315,11 @@ async def book(pool, number, status="PENDING"):
     )
 
 
-async def waiting(connection, sessions):
+async def waiting(pool, sessions):
     """Wait until so many sessions of this database wait for a lock."""
     statement = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    while await connection.fetchval(statement) < sessions:
+    # Not inside a transaction, which would see the same picture for ever.
+    while await pool.fetchval(statement) < sessions:
         await asyncio.sleep(0.01)
 
 
@@ -345,9 +346,9 @@ async def test_a_booking_cannot_slip_in_while_a_showtime_is_moved(catalogue, sta
         await watcher.execute("SELECT FROM auditoriums WHERE id = $1 FOR UPDATE", stage.auditorium)
         change = ShowtimeChange(starts_at=noon(2))
         move = asyncio.ensure_future(catalogue.desk.change_showtime("boss", number, change, anybody))
-        await waiting(watcher, 1)
+        await waiting(pool, 1)
         booking = asyncio.ensure_future(book(pool, number))
-        await waiting(watcher, 2)
+        await waiting(pool, 2)
         assert not booking.done()
         await held.rollback()
         assert await move
