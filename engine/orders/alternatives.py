@@ -18,6 +18,7 @@ from engine.seats.seat_engine import SeatEngine
 from engine.seats.seat_map import statuses
 
 Kind = tuple[str, str, bool, bool]
+ROW_WEIGHT = 1.5
 
 
 class Alternatives:
@@ -97,9 +98,14 @@ def _replaced(asked: Sequence[Seat], by_kind: dict[Kind, list[Seat]]) -> list[li
         left = [other for other in by_kind[_kind(seat)] if other not in chosen]
         if not left:
             return []
-        chosen.append(min(left, key=lambda other: hypot(other.x - seat.x, other.y - seat.y)))
+        chosen.append(min(left, key=lambda other: _apart(other, seat)))
     return [chosen]
 
 
 def _distance(run: Sequence[Seat], asked: Sequence[Seat]) -> float:
-    return sum(hypot(one.x - other.x, one.y - other.y) for one, other in zip(run, asked, strict=True))
+    return sum(_apart(one, other) for one, other in zip(run, asked, strict=True))
+
+
+def _apart(one: Seat, other: Seat) -> float:
+    """Give the distance in pixels; another row feels farther than another place in one's own."""
+    return hypot(one.x - other.x, ROW_WEIGHT * (one.y - other.y))

@@ -214,12 +214,7 @@ class Payments:
         """Settle money, and wait until the ledger knows what became of it."""
         if await self.settle_capture(capture) is not None:
             return
-        known = await self._outcomes.wait_for(
-            capture.session_id,
-            lambda: self._ledger.read_outcome(capture.gateway, capture.session_id),
-            WEBHOOK_WAIT_MS,
-        )
-        if known is None:
+        if await self._outcomes.wait(capture.gateway, capture.session_id) is None:
             raise Unavailable(
                 "ledger_unavailable", "The sale is not in the ledger yet.", outcome="unknown", retry_after_ms=2_000
             )

@@ -59,11 +59,8 @@ class Stage:
         self.done.append(f"refuse_capture {reason}")
         return "REFUND"
 
-    async def wait_for(self, session_id, look, timeout_ms):
-        return await look()
-
-    async def read_outcome(self, gateway, session_id):
-        self.done.append("read_outcome")
+    async def wait(self, gateway, session_id):
+        self.done.append("wait")
         return self.outcome
 
     async def close_payment(self, hold_id):
@@ -93,7 +90,7 @@ async def test_money_is_recorded_before_a_seat_is_sold_and_the_outcome_awaited()
     """The order is: ledger, seats, ledger again."""
     stage = Stage()
     await handle(stage)
-    assert stage.done == ["record_event", "sell_seats", "read_outcome"]
+    assert stage.done == ["record_event", "sell_seats", "wait"]
 
 
 @pytest.mark.parametrize("code", NEVER_TICKETS)
@@ -167,4 +164,4 @@ async def test_settling_outlives_the_request():
     assert not closing.done()
     stage.may_sell.set()
     await closing
-    assert stage.done == ["record_event", "sell_seats", "read_outcome", "close"]
+    assert stage.done == ["record_event", "sell_seats", "wait", "close"]
