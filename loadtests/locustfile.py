@@ -57,7 +57,7 @@ class Buyer(FastHttpUser):
 
     def pick_showtime(self) -> int:
         """Give the number of a showtime on sale, 0 if there is none."""
-        page = self.ask("GET", "/showtimes") or {"items": []}
+        page = self.ask("GET", "/showtimes?limit=200", name="/showtimes") or {"items": []}
         on_sale = [item["id"] for item in page["items"] if item["status"] == "ON_SALE"]
         return random.choice(on_sale) if on_sale else 0
 

@@ -112,12 +112,10 @@ def tickets_in_ledger(home: Path, booking: str) -> list[tuple[str, ...]]:
 
 def test_the_views_of_the_readme_work_beside_dev(dev_url, home):
     """The two redis-cli lines find the embedded server and draw a hall that was sold from, and the outbox."""
-    showtime = shell(
-        f"curl -s {dev_url}/api/v1/showtimes | python3 -c 'import json, sys; print("
-        'next(s["id"] for s in json.load(sys.stdin)["items"] if s["status"] == "ON_SALE"))'
-        "'",
-        home,
-    )[0]
+    setting_up = block_under("A first sale").splitlines()
+    last_words = "printf '%s\\n' $SHOW"
+    script = "\n".join([setting_up[0].replace(DEFAULT_URL, dev_url), setting_up[2], last_words])
+    showtime = shell(script, home)[0]
     shell(f"curl -sf {dev_url}/api/v1/showtimes/{showtime}/seats", home)
     script = block_under("Watching it run")
     assert script.count(" -r -1 ") == 2
