@@ -13,6 +13,7 @@ from api.middleware import EXPOSED_HEADERS, BodyLimit, Edge
 from api.problems import answer_error, answer_http
 from api.routes import build_routes
 from engine.errors import SeatlockError
+from engine.logs import configure_logs
 from engine.runtime import open_runtime
 from engine.settings import Settings, load_settings
 
@@ -54,4 +55,6 @@ def create_app(settings: Settings) -> Starlette:
 
 def create_app_from_env() -> Starlette:
     """Build the application from `SEATLOCK_*`."""
-    return create_app(load_settings())
+    settings = load_settings()
+    configure_logs(settings.log_level)
+    return create_app(settings)

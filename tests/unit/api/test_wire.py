@@ -13,8 +13,8 @@ class Passenger(wire.Input):
     """A body of the tests."""
 
     name: str
-    seats: list[str] = []
-    ages: dict[str, int] = {}
+    seats: tuple[str, ...] = ()
+    ages: dict[str, int] | None = None
 
 
 BODY = wire.Body(Passenger)

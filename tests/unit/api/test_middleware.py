@@ -1,0 +1,115 @@
+"""What every request passes: its id, its size, its headers, its line in the log."""
+
+import pytest
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+
+from api.auth import Access, Authenticator
+from api.middleware import BodyLimit, Edge
+from api.problems import answer_error
+from api.routes import Endpoint, build_routes
+from engine import timings
+from engine.accounts.tokens import Identity, Tokens
+from engine.errors import SeatlockError
+from engine.limits import BODY_MAX_BYTES, CATALOGUE_BODY_MAX_BYTES
+from engine.settings import Settings
+from tests.asgi import AsgiClient
+
+TOKENS = Tokens(b"a secret of the tests, long enough to sign", 60)
+
+
+async def size_of_body(request: Request):
+    """Say how much came; spend some time."""
+    timings.add("redis", 1.5)
+    return PlainTextResponse(str(len(await request.body())), headers={"cache-control": "public"})
+
+
+def make_app():
+    """An application of a few paths behind the middleware."""
+    app = Starlette(
+        routes=build_routes(
+            [
+                Endpoint("POST", "/things/{thing}", size_of_body, Access.PUBLIC),
+                Endpoint("GET", "/things/{thing}/mine", size_of_body, Access.CUSTOMER),
+                Endpoint("POST", "/admin/things", size_of_body, Access.PUBLIC),
+            ]
+        ),
+        exception_handlers={SeatlockError: answer_error},
+    )
+    app.state.settings = Settings()
+    app.state.authenticator = Authenticator(TOKENS)
+    return Edge(BodyLimit(app))
+
+
+@pytest.fixture
+def client():
+    """A client of it."""
+    return AsgiClient(make_app())
+
+
+@pytest.mark.parametrize("given", ["abc-123", "a.b:c_D", "x" * 128])
+def test_a_harmless_request_id_comes_back(client, given):
+    """So that a caller finds its request in our logs."""
+    assert client.post("/api/v1/things/1", headers={"x-request-id": given}).headers["x-request-id"] == given
+
+
+@pytest.mark.parametrize("given", [None, "", "x" * 129, "a b", 'a"b', "{}", "é", "a\tb"])
+def test_any_other_request_id_is_made(client, given):
+    """Nothing that could break a log line or a header is taken over; each request gets another."""
+    headers = {} if given is None else {"x-request-id": given.encode("latin-1")}
+    made = [client.post("/api/v1/things/1", headers=headers).headers["x-request-id"] for _ in range(2)]
+    assert len(set(made)) == 2
+    assert all(len(one) == 24 and one.isalnum() for one in made)
+
+
+def test_a_body_up_to_the_limit_passes_and_one_byte_more_does_not(client):
+    """Declared or not; operators may send seating plans."""
+
+    def chunks(size):
+        yield b"x" * (size - 1)
+        yield b"x"
+
+    for path, limit in (("/api/v1/things/1", BODY_MAX_BYTES), ("/api/v1/admin/things", CATALOGUE_BODY_MAX_BYTES)):
+        assert client.post(path, content=b"x" * limit).text == str(limit)
+        assert client.post(path, content=chunks(limit)).text == str(limit)
+        for body in (b"x" * (limit + 1), chunks(limit + 1)):
+            answer = client.post(path, content=body)
+            assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+            assert answer.json()["limit_bytes"] == limit
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "", "1e3", "99999999999999999999"])
+def test_a_made_up_length_is_too_large(client, length):
+    """What is no number of bytes is not read."""
+    answer = client.post("/api/v1/things/1", headers={"content-length": length})
+    assert answer.status_code == 413
+
+
+def test_every_answer_is_hardened_and_tells_where_its_time_went(client):
+    """Errors too; a handler's own Cache-Control stays."""
+    fine, missing = client.post("/api/v1/things/1"), client.get("/api/v1/things/1/mine")
+    for answer in (fine, missing):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert "total;dur=" in answer.headers["server-timing"]
+    assert "redis;dur=1.50" in fine.headers["server-timing"]
+    assert (fine.headers["cache-control"], missing.headers["cache-control"]) == ("public", "no-store")
+
+
+def test_a_request_leaves_one_line_of_ids(client):
+    """The template of the path, not what stood in it; the subject, not the token nor the body."""
+    token = TOKENS.issue(Identity(subject="rina", email="rina@example.com"), "access")
+    with structlog.testing.capture_logs() as lines:
+        client.get(
+            "/api/v1/things/secret-code/mine?q=private",
+            headers={"authorization": f"Bearer {token}", "x-request-id": "r1"},
+        )
+    (line,) = lines
+    assert line["event"] == "request"
+    assert (line["request_id"], line["method"], line["route"]) == ("r1", "GET", "/things/{thing}/mine")
+    assert (line["status"], line["subject"]) == (200, "rina")
+    for private in ("secret-code", "private", token, "example.com"):
+        assert private not in str(line)
