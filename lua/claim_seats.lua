@@ -63,6 +63,11 @@ if customers_end ~= ''
   return {'damaged', now_ms}
 end
 seats_count, version, next_lapse_ms = tonumber(seats_count), tonumber(version), tonumber(next_lapse_ms)
+local deadline_ms = now_ms + hold_ttl_ms
+local lapses_first = next_lapse_ms == 0 or next_lapse_ms > deadline_ms
+if lapses_first and type(redis.pcall('ZCARD', lapses_key)) ~= 'number' then
+  return {'damaged', now_ms}
+end
 local seats, runs = seat_map.read(ARGV, FIRST_SEAT, #ARGV, seats_count)
 if #seats > seats_per_hold_max then
   return {'too_many_seats', now_ms, seats_per_hold_max}
@@ -82,12 +87,15 @@ if not free or record then
     holds = holds_key, deadlines = deadlines_key, customers = customers_key, checkouts = checkouts_key,
     facts = facts_key, lapses = lapses_key,
   }
+  if not intact.check(keys, seats_count) then
+    return {'damaged', now_ms}
+  end
   meta = showtime.enter(meta_key, generation, now_ms)
   local rules = meta.policy
   local verdict = takeover.judge(keys, seats, subject, rules, now_ms)
   local customer = customer_record.read(record)
   local mine = customer_holds.read(keys, customer, rules, now_ms)
-  if not verdict or not mine or not intact.check(keys, seats_count) then
+  if not verdict or not mine then
     return {'damaged', now_ms}
   end
   if #verdict.taken > 0 then
@@ -107,7 +115,7 @@ elseif #seats > seats_per_customer_max then
 end
 
 -- change
-local owner, deadline_ms = fence + 1, now_ms + hold_ttl_ms
+local owner = fence + 1
 -- First a write that needs memory: at maxmemory Redis refuses it, and with it the whole claim.
 redis.call('HSET', holds_key, owner, struct.pack(formats.HOLD .. string.rep(formats.HOLD_SEAT, #seats),
   subject, now_ms, 'H', 0, 0, 0, unpack(seats)))
@@ -125,7 +133,7 @@ redis.call('HSET', customers_key, subject,
   (record or formats.NO_CUSTOMER) .. struct.pack(formats.CUSTOMER_HOLD, owner, #seats))
 redis.call('ZADD', deadlines_key, deadline_ms, owner)
 version = version + 1
-if next_lapse_ms == 0 or next_lapse_ms > deadline_ms then
+if lapses_first then
   redis.call('HSET', meta_key, 'version', version, 'fence', owner, 'next_lapse_ms', deadline_ms)
   redis.call('ZADD', lapses_key, deadline_ms, string.match(meta_key, ':(%d+):meta$'))
 else

@@ -128,11 +128,12 @@ class House:
         past_ms = self.now_ms() - 5
         for hold in holds:
             self.set_deadline(hold, past_ms)
-        self.redis.hset(self.key("meta"), "next_lapse_ms", past_ms)
 
     def set_deadline(self, hold: "HoldAnswer", deadline_ms: int) -> None:
         """Write a deadline by hand."""
         assert self.redis.zadd(self.key("deadlines"), {str(hold.owner): deadline_ms}, xx=True, ch=True) == 1
+        if deadline_ms < int(self.meta("next_lapse_ms")):
+            self.redis.hset(self.key("meta"), "next_lapse_ms", deadline_ms)
 
     # --- Looking at what Redis has
     def key(self, name: str) -> str:

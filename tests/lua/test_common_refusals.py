@@ -1,0 +1,165 @@
+"""What every script refuses in the same words: late calls, unloaded, stale and damaged showtimes."""
+
+import pytest
+from redis.exceptions import RedisError
+
+from engine.paths import LUA_DIR
+from engine.seats.scripts import load_scripts
+from tests.lua.calls import READERS, SUCCESS, Prepared
+from tests.lua.house import GENERATION, MAP_KEYS, House
+
+EVERY_WRITER = (*SUCCESS, "close_showtime", "freeze_showtime", "adopt_showtime")
+KEYS_OF = {name: script.keys for name, script in load_scripts((7,)).items()}
+
+
+@pytest.mark.parametrize("name", [*EVERY_WRITER, *READERS])
+def test_every_call_succeeds_on_the_prepared_showtime(house: House, name):
+    """The calls that the rules below disturb do succeed undisturbed, and leave the state consistent."""
+    expected = {**SUCCESS, **READERS, "close_showtime": "closed", "freeze_showtime": "frozen"}
+    assert Prepared(house).run(name)[0] == expected.get(name, "adopted")
+    house.check_consistent()
+
+
+@pytest.mark.parametrize("name", EVERY_WRITER)
+def test_a_late_call_changes_nothing(house: House, name):
+    """A writer that Redis reaches after its time refuses, whatever it was to do."""
+    prepared = Prepared(house)
+    before = house.dump()
+    assert prepared.run(name, not_after_ms=house.now_ms() - 1)[0] == "too_late"
+    assert house.dump() == before
+
+
+@pytest.mark.parametrize("name", [*SUCCESS, *READERS])
+def test_a_stale_generation_is_refused(house: House, name):
+    """A showtime stamped by another life of Redis answers with its stamp and seq, to be judged."""
+    prepared = Prepared(house)
+    before = house.dump()
+    answer = prepared.run(name, generation=GENERATION + 1)
+    assert (answer[0], answer[2:]) == ("stale_generation", [b"3", b"1"])
+    assert house.dump() == before
+
+
+@pytest.mark.parametrize("name", [name for name in (*SUCCESS, *READERS) if name != "expire_holds"])
+def test_a_showtime_without_meta_is_not_loaded(house: House, name):
+    """Whatever else is there, without meta the showtime has to be loaded."""
+    prepared = Prepared(house)
+    house.redis.delete(house.key("meta"))
+    before = house.dump()
+    assert prepared.run(name)[0] == "not_loaded"
+    assert house.dump() == before
+
+
+@pytest.mark.parametrize("name", SUCCESS)
+def test_a_showtime_under_rebuilding_takes_no_writes(house: House, name):
+    """While a showtime is rebuilt only readers are served."""
+    prepared = Prepared(house)
+    house.write("freeze_showtime", "rebuilding")
+    before = house.dump()
+    assert prepared.run(name)[0] == "rebuilding"
+    assert house.dump() == before
+    assert all(prepared.run(reader)[0] == word for reader, word in READERS.items())
+
+
+def damages(house: House, key: str):
+    """Give the ways in which a key may be damaged."""
+    real = house.key(key)
+    kind = house.redis.type(real)
+    wrong = (lambda: house.redis.set(real, "x")) if kind != b"string" else (lambda: house.redis.hset(real, "x", "y"))
+    yield lambda: house.redis.delete(real)
+    yield lambda: (house.redis.delete(real), wrong())
+    if kind == b"string":
+        short = house.redis.getrange(real, 0, 2)
+        yield lambda: house.redis.set(real, short)
+    if kind == b"hash" and key != "meta":
+        yield lambda: house.redis.hdel(real, "0")
+    if kind == b"zset":
+        yield lambda: house.redis.zrem(real, "0")
+
+
+@pytest.mark.parametrize("name", [*SUCCESS, *READERS])
+def test_a_damaged_key_is_told_before_anything_is_written(house: House, name):
+    """Each key of a script, lost, mistyped, cut short or without its sentinel: `damaged`, and nothing written."""
+    prepared = Prepared(house)
+    for key in (word for word in KEYS_OF[name] if word in MAP_KEYS):
+        whole = house.redis.dump(house.key(key))
+        for damage in damages(house, key):
+            damage()
+            before = house.dump()
+            if key == "meta" and not house.redis.exists(house.key("meta")):
+                house.redis.restore(house.key(key), 0, whole, replace=True)
+                continue
+            short_and_unseen = name == "claim_seats" and key in {"sold", "blocked", "owners", "checkouts"}
+            if not (short_and_unseen and house.redis.exists(house.key(key))):
+                assert prepared.run(name)[0] == "damaged", (name, key)
+                assert house.dump() == before, (name, key)
+            house.redis.restore(house.key(key), 0, whole, replace=True)
+
+
+@pytest.mark.parametrize("key", ["sold", "locked", "blocked", "owners"])
+def test_a_lost_map_never_reads_as_all_free(house: House, key):
+    """With a map lost or cut short, no taken seat can be claimed: the claim answers `damaged`."""
+    Prepared(house)
+    house.write("block_seats", "block", 0, 6)
+    for damage in damages(house, key):
+        whole = house.redis.dump(house.key(key))
+        damage()
+        for seat in (1, 3, 5, 6):
+            assert house.write("claim_seats", b"e" * 16, seat)[0] in {"damaged", "seats_taken"}
+        house.redis.restore(house.key(key), 0, whole, replace=True)
+
+
+@pytest.mark.parametrize("name", ["release_hold", "sell_seats", "expire_holds", "claim_seats", "restock_seats"])
+def test_a_stream_of_another_type_is_met_before_the_first_write(house: House, name):
+    """A fact that cannot be appended stops the change that needs it."""
+    prepared = Prepared(house)
+    house.lapse(prepared.booking)
+    house.redis.delete(house.partition("facts"))
+    house.redis.set(house.partition("facts"), "x")
+    arguments = {
+        "claim_seats": (b"e" * 16, 3),
+        "release_hold": (*prepared.booking.name, b"", "expired", "payment_timeout"),
+    }.get(name, prepared.arguments(name))
+    before = house.dump()
+    assert house.write(name, *arguments)[0] == "damaged"
+    assert house.dump() == before
+
+
+@pytest.mark.parametrize("field", ["generation", "seats", "version", "fence", "next_lapse_ms", "policy"])
+def test_a_field_missing_in_meta_is_told(house: House, field):
+    """Half a meta is no meta that anything may be built on."""
+    prepared = Prepared(house)
+    house.redis.hdel(house.key("meta"), field)
+    expected = "stale_generation" if field == "generation" else "damaged"
+    assert {prepared.run(name)[0] for name in ("claim_seats", "sell_seats", "read_seats")} == {expected}
+
+
+@pytest.mark.parametrize("name", ["claim_seats", "change_hold", "release_hold", "sell_seats", "expire_holds"])
+def test_records_that_contradict_each_other_stop_the_script(house: House, name):
+    """A hold without its seats' cells is not ended, sold or changed on a guess."""
+    prepared = Prepared(house)
+    house.lapse(prepared.held)
+    arguments = prepared.arguments(name)
+    if name == "claim_seats":
+        arguments = (b"e" * 16, 1)
+    if name == "sell_seats":
+        arguments = (*prepared.held.name, prepared.held.subject, "b", "fake", "s", 1, 2)
+    if name == "change_hold":
+        house.set_deadline(prepared.held, house.now_ms() + 60_000)
+    house.redis.setrange(house.key("owners"), 8, b"\0\0\0\x09")
+    before = house.dump()
+    assert house.write(name, *arguments)[0] == "damaged"
+    assert house.dump() == before
+
+
+def test_a_broken_script_names_its_file_and_line(house: House):
+    """The error of a rendered script is read back to the file and line it came from."""
+    script = house.scripts["claim_seats"]
+    with pytest.raises(RedisError) as failure:
+        house.write("claim_seats", b"e" * 16, "nonsense")
+    line = next(
+        number
+        for number, text in enumerate((LUA_DIR / "include" / "seat_map.lua").read_text().splitlines(), 1)
+        if "error('seats must be" in text
+    )
+    assert f"seat_map.lua:{line}" in script.locate(str(failure.value))
+
