@@ -139,6 +139,26 @@ async def test_many_calls_that_miss_a_script_load_it_once(open_lane, redis_url, 
     assert stats["cmdstat_script|load"]["calls"] == 1
 
 
+async def test_a_forgotten_script_is_not_repeated_for_who_has_left(open_lane, redis_url, redis_client):
+    """NOSCRIPT ran nothing; a caller who was cancelled meanwhile wants nothing to run."""
+    lane = await open_lane(redis_url)
+    await redis_client.script_flush()
+    left = lane.call("append", ("list",), ("left",))
+    stayed = lane.call("append", ("list",), ("stayed",))
+    left.cancel()
+    await stayed
+    assert await redis_client.lrange("list", 0, -1) == [b"stayed"]
+
+
+async def test_an_error_for_who_has_left_disturbs_nobody(open_lane, redis_url):
+    """The answer of a cancelled call is thrown away, an error too."""
+    lane = await open_lane(redis_url)
+    connection = lane._connection
+    lane.call("fail", (), ()).cancel()
+    assert await echo(lane, b"x") == b"x"
+    assert lane._connection is connection
+
+
 async def test_a_script_that_fails_raises_its_error(open_lane, redis_url):
     """A broken script is our fault and is named; the calls beside it do not suffer."""
     lane = await open_lane(redis_url)
@@ -174,9 +194,10 @@ async def test_its_clock_is_never_ahead_of_redis(open_lane, proxy, redis_client)
         assert before_ms <= estimate_ms <= seconds * 1_000 + micros // 1_000
 
 
-async def test_closing_waits_for_what_is_out(registry, redis_url, redis_client):
-    """Calls made before the end are answered; later ones are refused, definite."""
-    lane = Lane(redis_url, tiny_scripts, part="test", identify=registry.identify)
+async def test_closing_waits_for_what_is_out(registry, proxy, redis_client):
+    """Calls made before the end are answered, however slowly; later ones are refused, definite."""
+    proxy.chunk = 1
+    lane = Lane(proxy.url, tiny_scripts, part="test", identify=registry.identify)
     await lane.start()
     calls = [lane.call("append", ("list",), (str(n),)) for n in range(100)]
     await lane.close()

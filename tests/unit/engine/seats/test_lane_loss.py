@@ -80,6 +80,16 @@ async def test_calls_during_a_quick_reconnect_wait_for_it(open_lane, proxy, regi
     assert len(registry.pairs) == 1, "the same Redis needs no second look at the ledger"
 
 
+async def test_who_leaves_while_the_lane_reconnects_has_not_called(open_lane, redis_url, redis_client):
+    """A call that was cancelled before it could be sent never is."""
+    lane = await open_lane(redis_url)
+    lane._connection.abort("pulled")
+    left = lane.call("append", ("list",), ("left",))
+    stayed = lane.call("append", ("list",), ("stayed",))
+    left.cancel()
+    assert (await stayed)[2] == 1
+
+
 async def test_while_redis_is_away_calls_are_refused_at_once(open_lane, proxy):
     """After a failed try there is no waiting, and the refusal is definite; later the lane is back by itself."""
     lane = await open_lane(proxy.url)
