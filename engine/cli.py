@@ -197,8 +197,7 @@ async def _add_user(
     pool: Any = await open_pool(settings)
     passwords = Passwords()
     try:
-        # Nobody logs in here, so the secret that signs tokens is not asked for.
-        accounts = Accounts(pool, Tokens(b"", settings.token_ttl_s), passwords)
+        accounts = Accounts(pool, Tokens(b"", 0), passwords)  # nobody logs in here, so nothing is signed
         return await accounts.add_user(email, password, role, name=name, cinemas=cinemas, **flags)
     finally:
         passwords.close()

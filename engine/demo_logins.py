@@ -9,12 +9,11 @@ from typing import Any
 import msgspec
 
 from engine.accounts.passwords import Passwords
-from engine.accounts.tokens import Role, Tokens, load_secret
+from engine.accounts.tokens import Role, Tokens
 from engine.accounts.users import Accounts
 from engine.data_folder import write_private
 from engine.ledger.database import reading
 from engine.ledger.queries import query
-from engine.settings import Settings
 
 LOGINS_NAME = "demo-logins.json"
 DEMO_USERS: tuple[tuple[Role, str, str], ...] = (
@@ -33,12 +32,11 @@ class Login(msgspec.Struct, frozen=True):
     password: str
 
 
-async def make_demo_logins(pool: Any, settings: Settings) -> list[Login]:
-    """Give the demo accounts; makes those that are missing in the file or in the database.
+async def make_demo_logins(pool: Any, path: Path) -> list[Login]:
+    """Give the demo accounts of the file; makes those that are missing in it or in the database.
 
     A password that was once given stays valid as long as the file is there.
     """
-    path = settings.data_dir / LOGINS_NAME
     logins = read_demo_logins(path)
     async with reading(pool) as connection:
         known = await connection.fetchval(query("count_users"), [email for _, email, _ in DEMO_USERS])
@@ -49,7 +47,7 @@ async def make_demo_logins(pool: Any, settings: Settings) -> list[Login]:
         Login(role, email, passwords.get(email) or secrets.token_urlsafe(PASSWORD_BYTES))
         for role, email, _ in DEMO_USERS
     ]
-    await _add_users(pool, settings, logins)
+    await _add_users(pool, logins)
     write_private(path, json.dumps([msgspec.to_builtins(login) for login in logins], indent=2) + "\n")
     return logins
 
@@ -62,9 +60,9 @@ def read_demo_logins(path: Path) -> list[Login]:
         return []
 
 
-async def _add_users(pool: Any, settings: Settings, logins: list[Login]) -> None:
+async def _add_users(pool: Any, logins: list[Login]) -> None:
     hasher = Passwords()
-    accounts = Accounts(pool, Tokens(load_secret(settings), settings.token_ttl_s), hasher)
+    accounts = Accounts(pool, Tokens(b"", 0), hasher)  # nobody logs in here, so nothing is signed
     names = {email: name for _, email, name in DEMO_USERS}
     async with reading(pool) as connection:
         cinemas = [row["id"] for row in await connection.fetch(query("list_cinemas"), None, None, "", 0, 1)]

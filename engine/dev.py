@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from engine.data_folder import ENV_NAME, keep_secret, write_env
-from engine.demo_logins import Login, make_demo_logins
+from engine.demo_logins import LOGINS_NAME, Login, make_demo_logins
 from engine.embedded.binaries import find_postgres, find_valkey
 from engine.embedded.folders import FolderLock, make_closed_folder
 from engine.embedded.identity import unprivileged_identity
@@ -31,6 +31,7 @@ from engine.seeding import seed
 from engine.settings import Settings, load_settings
 from engine.supervisor import LOOK_EVERY_S, Supervisor
 
+PORT_MAX = 65_535
 READY_TIMEOUT_S = 60.0
 CHILD_GRACE_S = 8.0
 """Given to the API to finish the requests it has begun, and to the worker to finish its batch."""
@@ -118,10 +119,9 @@ class Dev:
         held = take_lock(self._folder / "children.lock", "The API or worker")
         host = self._settings.host
         port = free_port(host, self._settings.port)
-        gateway_port = free_port(host, self._settings.gateway_port)
+        gateway_port = self._gateway_port(port)
         servers = self._start_servers()
         settings = load_settings({**self._environ, **servers})
-        logins = asyncio.run(_prepare(settings))
         variables = {
             **servers,
             "SEATLOCK_DATA_DIR": str(self._folder),
@@ -136,6 +136,7 @@ class Dev:
             "SEATLOCK_SIMULATE_PAYMENTS": "true",
             "PYTHONUNBUFFERED": "1",
         }
+        asyncio.run(migrate(settings.database_url))
         gateway = ["uvicorn", "--factory", "api.fake_gateway.app:create_app_from_env", "--no-access-log"]
         for name, argv in {
             "gateway": [*gateway, "--host", host, "--port", str(gateway_port)],
@@ -144,10 +145,21 @@ class Dev:
         }.items():
             self._supervisor.start(name, Command(name, argv, environ, self._folder, held))
         os.close(held)
+        logins = asyncio.run(_fill(settings, self._folder))
         self._wait_ready(local_url(host, gateway_port) + "/health")
         self._wait_ready(local_url(host, port) + "/api/v1/health/ready")
         write_env(self._folder, variables)
         _greet(self._folder, variables, logins, local_url(host, port))
+
+    def _gateway_port(self, port: int) -> int:
+        """Choose the same port at every start if it can be had: addresses of open payments lead there."""
+        host, wanted = self._settings.host, self._settings.gateway_port
+        if wanted or port == PORT_MAX:
+            return free_port(host, wanted)
+        try:
+            return free_port(host, port + 1)
+        except CommandError:
+            return free_port(host, 0)
 
     def _start_servers(self) -> dict[str, str]:
         """Start the servers that are not set by a URL; give the variables that name both."""
@@ -186,13 +198,12 @@ class Dev:
             time.sleep(0.02)
 
 
-async def _prepare(settings: Settings) -> list[Login]:
-    """Make tables, demo catalogue and demo accounts, as far as they are missing."""
-    await migrate(settings.database_url)
+async def _fill(settings: Settings, folder: Path) -> list[Login]:
+    """Make the demo catalogue and the demo accounts, as far as they are missing; the services start meanwhile."""
     await seed(settings, "demo")
     pool: Any = await open_pool(settings, application="seatlock-dev")
     try:
-        return await make_demo_logins(pool, settings)
+        return await make_demo_logins(pool, folder / LOGINS_NAME)
     finally:
         await pool.close()
 
