@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.settings import PREFIX, SECRETS, Settings
-from tests.tidy.tree import ROOT, files, name_of, pyproject
+from tests.tidy.tree import ROOT, files, functions, name_of, pyproject, syntax
 
 QUOTED = re.compile(r"`([^`\s]+)`")
 PATH = re.compile(r"^[\w.\-]+(/[\w.\-]+)*/?$")
@@ -18,7 +18,7 @@ NAMED_ONE_BY_ONE = ("engine", "api", "lua", "loadtests")
 def paths_named(text: str) -> list[str]:
     """Give every path that a document names in backticks.
 
-    A bare file name belongs to the folder that was named before it on the same line: "`engine/seats/`: `ids.py`".
+    A bare name belongs to the folder that was named before it on the same line: "`engine/seats/`: `ids.py`".
     """
     found: list[str] = []
     for line in text.splitlines():
@@ -26,8 +26,10 @@ def paths_named(text: str) -> list[str]:
         for word in QUOTED.findall(line):
             if not PATH.match(word):
                 continue
-            if word.endswith("/"):
-                folder = word if (ROOT / word).is_dir() or "/" not in word[:-1] else folder + word
+            if word.endswith("/") and not (ROOT / word).is_dir():
+                found.append(folder + word)
+            elif word.endswith("/"):
+                folder = word
                 found.append(folder)
             elif "/" in word:
                 found.append(word)
@@ -67,8 +69,18 @@ def test_every_folder_is_named_in_architecture():
     """Every folder that holds files stands in the map, too."""
     named = {path.rstrip("/") for path in paths_named(document("ARCHITECTURE.md"))}
     folders = {name_of(path.parent) for path in files() if path.parent != ROOT}
-    covered = {folder for folder in folders for name in named if folder == name}
-    assert sorted(folders - covered) == []
+    rooms = {"/".join(folder.split("/")[:2]) if folder.startswith("tests/") else folder for folder in folders}
+    assert sorted(rooms - named) == []
+
+
+def test_every_test_that_a_document_names_exists():
+    """The test that proves an invariant is there under that name."""
+    tests = {node.name for path in files("tests", suffix=".py") for node in functions(syntax(path))}
+    named = {
+        word for path in ROOT.glob("*.md") for word in re.findall(r"`(test_\w+)`", path.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert named - tests == set()
 
 
 def settings_in(text: str) -> set[str]:
@@ -88,9 +100,8 @@ def test_the_table_of_settings_shows_the_defaults():
     wrong = {}
     for name, cell in rows:
         default = defaults[name.lower()]
-        text = {True: "on", False: "off"}.get(default, str(default)) if isinstance(default, bool) else str(default)
-        if default != "" and cell.strip().strip("`") != text:
-            wrong[name] = (cell.strip(), text)
+        if default != "" and cell.strip().strip("`") != str(default).lower():
+            wrong[name] = (cell.strip(), default)
     assert wrong == {}
 
 
