@@ -6,10 +6,9 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 
 from api.auth import Authenticator
-from api.middleware import EXPOSED_HEADERS, BodyLimit, Edge
+from api.middleware import BodyLimit, Edge
 from api.problems import answer_error, answer_http
 from api.routes import build_routes
 from engine.errors import SeatlockError
@@ -35,14 +34,6 @@ def create_app(settings: Settings) -> Starlette:
         routes=build_routes(),
         middleware=[
             Middleware(Edge),
-            # Any page may call: there are no cookies, and a token has to be sent on purpose.
-            Middleware(
-                CORSMiddleware,
-                allow_origins=["*"],
-                allow_methods=["*"],
-                allow_headers=["*"],
-                expose_headers=EXPOSED_HEADERS,
-            ),
             Middleware(BodyLimit),
         ],
         exception_handlers={SeatlockError: answer_error, HTTPException: answer_http},

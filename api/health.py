@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api.wire import answer, now_ms, rfc3339
 from engine.ledger.database import reading
+from engine.ledger.queries import query
 from engine.runtime import Runtime
 
 VERSION = version("seatlock")
@@ -47,13 +48,13 @@ def _health(request: Request, dependencies: dict[str, Health]) -> dict[str, Any]
 
 
 async def _probe(runtime: Runtime) -> dict[str, Health]:
-    redis, postgresql = await asyncio.gather(_within(runtime.redis.ping()), _within(_select_one(runtime)))
+    redis, postgresql = await asyncio.gather(_within(runtime.redis.ping()), _within(_ask_ledger(runtime)))
     return {"redis": redis, "postgresql": postgresql}
 
 
-async def _select_one(runtime: Runtime) -> None:
+async def _ask_ledger(runtime: Runtime) -> None:
     async with reading(runtime.pool) as connection:
-        await connection.fetchval("SELECT 1")
+        await connection.fetchval(query("probe"))
 
 
 async def _within(probe: Awaitable[Any]) -> Health:

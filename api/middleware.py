@@ -2,11 +2,11 @@
 
 import os
 import time
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import answer_crash
@@ -14,29 +14,36 @@ from engine import timings
 from engine.errors import Refusal
 from engine.limits import BODY_MAX_BYTES, CATALOGUE_BODY_MAX_BYTES, REQUEST_ID_LENGTH_MAX
 
-log = structlog.get_logger()
+RawHeader = tuple[bytes, bytes]
 
-EXPOSED_HEADERS = (
-    "ETag",
-    "Retry-After",
-    "RateLimit",
-    "X-Request-Id",
-    "Idempotency-Replayed",
-    "Server-Timing",
-    "Location",
-)
-SECURITY_HEADERS = (
-    ("x-content-type-options", "nosniff"),
-    ("x-frame-options", "DENY"),
-    ("referrer-policy", "no-referrer"),
-    ("cross-origin-resource-policy", "cross-origin"),
-)
-DEFAULT_HEADERS = (
-    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("cache-control", "no-store"),
-)
-"""Set unless the handler has set them: nothing here may run in a page, and what is not said to be cacheable is not."""
 OPERATORS_PREFIX = "/api/v1/admin/"
+
+_CONSTANT_HEADERS: list[RawHeader] = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"cross-origin"),
+    # Any page may call: there are no cookies, and a token has to be sent on purpose.
+    (b"access-control-allow-origin", b"*"),
+    (
+        b"access-control-expose-headers",
+        b"ETag, Idempotency-Replayed, Location, RateLimit, Retry-After, Server-Timing, X-Request-Id",
+    ),
+]
+_DEFAULT_HEADERS: list[RawHeader] = [
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+]
+"""Unless the handler says otherwise nothing here may run in a page, and nothing may be kept by a cache."""
+_PREFLIGHT_HEADERS: Mapping[str, str] = {
+    "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
+    # A wildcard would not cover Authorization.
+    "Access-Control-Allow-Headers": (
+        "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-Request-Id"
+    ),
+    "Access-Control-Max-Age": "7200",
+}
+_HARMLESS = str.maketrans(dict.fromkeys("-_.:", "0"))
 
 
 class Edge:
@@ -44,6 +51,8 @@ class Edge:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        # Bound once: binding per request would cost as much as the rest of this class.
+        self._log = structlog.get_logger().bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; see the class."""
@@ -51,7 +60,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         started_ns = time.perf_counter_ns()
-        request_id = scope["request_id"] = _request_id(Headers(scope=scope).get("x-request-id"))
+        request_id = scope["request_id"] = _request_id(_header(scope, b"x-request-id"))
         spent = timings.begin()
         status = 0
 
@@ -59,24 +68,22 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(raw=message.setdefault("headers", []))
-                headers["X-Request-Id"] = request_id
-                headers["Server-Timing"] = _server_timing(spent, time.perf_counter_ns() - started_ns)
-                for name, value in SECURITY_HEADERS:
-                    headers[name] = value
-                for name, value in DEFAULT_HEADERS:
-                    headers.setdefault(name, value)
+                timing = _server_timing(spent, time.perf_counter_ns() - started_ns)
+                message["headers"] = _hardened(message.get("headers", []), request_id, timing)
             await send(message)
 
         try:
-            await self._app(scope, receive, send_hardened)
+            if scope["method"] == "OPTIONS" and _header(scope, b"access-control-request-method") is not None:
+                await Response(status_code=204, headers=_PREFLIGHT_HEADERS)(scope, receive, send_hardened)
+            else:
+                await self._app(scope, receive, send_hardened)
         except Exception as error:
             if status:
                 raise
             await answer_crash(Request(scope, receive), error)(scope, receive, send_hardened)
         finally:
             identity = scope.get("identity")
-            log.info(
+            self._log.info(
                 "request",
                 request_id=request_id,
                 method=scope["method"],
@@ -100,7 +107,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         limit = CATALOGUE_BODY_MAX_BYTES if scope["path"].startswith(OPERATORS_PREFIX) else BODY_MAX_BYTES
-        declared = Headers(scope=scope).get("content-length", "0")
+        declared = _header(scope, b"content-length") or b"0"
         left = -1 if not declared.isdigit() or int(declared) > limit else limit
 
         async def receive_limited() -> Message:
@@ -115,16 +122,35 @@ class BodyLimit:
         await self._app(scope, receive_limited, send)
 
 
-def _request_id(given: str | None) -> str:
+def _header(scope: Scope, name: bytes) -> bytes | None:
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None
+
+
+def _request_id(given: bytes | None) -> str:
     """Take the caller's id if it is short and harmless in a log and a header, else make one."""
-    if given and len(given) <= REQUEST_ID_LENGTH_MAX and given.isascii() and given.translate(_HARMLESS).isalnum():
-        return given
+    if given and len(given) <= REQUEST_ID_LENGTH_MAX and given.isascii():
+        text = given.decode("ascii")
+        if text.translate(_HARMLESS).isalnum():
+            return text
     return os.urandom(12).hex()
 
 
-_HARMLESS = str.maketrans(dict.fromkeys("-_.:", "0"))
+def _hardened(headers: Iterable[RawHeader], request_id: str, timing: str) -> list[RawHeader]:
+    """Give the answer's own headers with ours added."""
+    own = list(headers)
+    named = {name for name, _ in own}
+    return [
+        *own,
+        (b"x-request-id", request_id.encode("ascii")),
+        (b"server-timing", timing.encode("ascii")),
+        *_CONSTANT_HEADERS,
+        *(header for header in _DEFAULT_HEADERS if header[0] not in named),
+    ]
 
 
-def _server_timing(spent: dict[str, Any], total_ns: int) -> str:
+def _server_timing(spent: timings.Tally, total_ns: int) -> str:
     parts = [f"{name};dur={ms:.2f}" for name, ms in spent.items()]
     return ", ".join([*parts, f"total;dur={total_ns / 1e6:.2f}"])

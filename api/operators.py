@@ -10,14 +10,13 @@ from starlette.responses import Response
 
 from api.auth import caller
 from api.idempotency import REPLAYED, engine_request
-from api.operator_catalogue import operated_showtime, operator_showtime_json, tell_redis
+from api.operator_catalogue import committed, operated_showtime, operator_showtime_json, tell_redis
 from api.seat_labels import in_labels, seat_indexes
 from api.wire import (
     Body,
     Input,
     answer,
     expiry,
-    milliseconds,
     no_content,
     page,
     page_cursor,
@@ -25,10 +24,12 @@ from api.wire import (
     rfc3339,
     row_number,
 )
+from engine.blocking import lift_block, put_block
 from engine.catalogue.once import recall, remember
-from engine.catalogue.records import Moment, RowId, Showtime
-from engine.errors import InvalidInput, Refusal, Unavailable
+from engine.catalogue.records import Moment, RowId
+from engine.errors import InvalidInput, Refusal
 from engine.ledger.blocks import NewBlock
+from engine.ledger.database import to_ms
 from engine.ledger.records import Act, Block, BlockSeat, Case
 from engine.limits import SEAT_LABEL_LENGTH_MAX, SEATS_PER_BLOCK_MAX
 from engine.runtime import Runtime
@@ -65,7 +66,7 @@ class BlockBody(Input, frozen=True):
 class Position(msgspec.Struct, frozen=True, array_like=True):
     """Where a list goes on: an id, or how many were seen."""
 
-    at: Annotated[int, Meta(ge=0, lt=2**63)]
+    at: Annotated[int, Meta(ge=0, lt=2**53)]
 
 
 REASON, FREEZE_ALL, BLOCK = Body(ReasonBody), Body(FreezeAllBody), Body(BlockBody)
@@ -159,18 +160,18 @@ async def create_block(request: Request) -> Response:
             created_by=identity.subject,
             channel=body.channel,
             evict=body.evict,
-            release_at_ms=None if body.release_at is None else milliseconds(body.release_at),
+            release_at_ms=None if body.release_at is None else to_ms(body.release_at),
         )
     )
-    try:
-        await in_labels(layout, runtime.seats.block_seats(showtime.id, indexes, evict=body.evict))
-    except Refusal:
-        await runtime.ledger.finish_block(await runtime.ledger.release_block(block.id))
-        raise
-    except Unavailable as error:
-        # The block stands in the ledger, and the worker goes on telling Redis.
-        raise Unavailable(error.code, error.detail, outcome="unknown", retry_after_ms=error.retry_after_ms) from error
-    await runtime.ledger.finish_block(block)
+    with committed():
+        try:
+            await in_labels(layout, put_block(runtime.seats, block))
+        except Refusal:
+            block = await runtime.ledger.release_block(block.id)
+            await lift_block(runtime.seats, runtime.ledger, block)
+            await runtime.ledger.finish_block(block)
+            raise
+        await runtime.ledger.finish_block(block)
     details = {"block": block.id, "seats": [seat.seat for seat in block.seats], "evict": body.evict}
     await runtime.ledger.record_act(identity.subject, "block_seats", f"showtime:{showtime.id}", body.reason, details)
     await remember(runtime.pool, asked, block.id)
@@ -191,19 +192,13 @@ async def delete_block(request: Request) -> Response:
     identity.require_cinema(showtime.cinema_id)
     block = await runtime.ledger.release_block(block.id)
     if not block.applied:
-        await _unblock(runtime, showtime, block)
-        await runtime.ledger.record_act(
-            identity.subject, "unblock_seats", f"showtime:{showtime.id}", details={"block": block.id}
-        )
+        with committed():
+            await lift_block(runtime.seats, runtime.ledger, block)
+            await runtime.ledger.finish_block(block)
+            await runtime.ledger.record_act(
+                identity.subject, "unblock_seats", f"showtime:{showtime.id}", details={"block": block.id}
+            )
     return no_content()
-
-
-async def _unblock(runtime: Runtime, showtime: Showtime, block: Block) -> None:
-    async def tell(number: int) -> None:
-        await runtime.seats.unblock_seats(number, [seat.index for seat in block.seats])
-
-    await tell_redis(tell, [showtime.id])
-    await runtime.ledger.finish_block(block)
 
 
 def _block_json(block: Block) -> dict[str, Any]:

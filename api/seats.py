@@ -13,13 +13,10 @@ from api.auth import viewer
 from api.seat_labels import Hall, read_hall
 from api.wire import answer, not_modified, query_number, rfc3339, showtime_number
 from engine.catalogue.layouts import Seat
-from engine.limits import LAYOUTS_CACHED_MAX
+from engine.limits import LAYOUTS_CACHED_MAX, SEAT_MAP_VERSION_MAX
 from engine.runtime import Runtime
 from engine.seats.records import SeatMap
 from engine.seats.seat_map import compact, statuses, summary
-
-VERSION_MAX = 2**53 - 1
-"""The largest version that a JavaScript client can give back, and far beyond any that we make."""
 
 
 async def read_seats(request: Request) -> Response:
@@ -66,7 +63,7 @@ async def read_availability(request: Request) -> Response:
     """Give the map as bitmaps, or with `since` what changed; bitmaps again when `since` is too old to tell."""
     runtime = _runtime(request)
     hall = await read_hall(runtime.catalogue, showtime_number(request))
-    since = query_number(request, "since", most=VERSION_MAX)
+    since = query_number(request, "since", most=SEAT_MAP_VERSION_MAX)
     body: dict[str, Any]
     if since is None:
         seat_map = await runtime.seats.read_seats(hall.showtime.id)
@@ -103,7 +100,7 @@ def _known_version(request: Request, suffix: str) -> int | None:
     """Give the version that the viewer says it has of this very shape and viewer; None if it says nothing of it."""
     for tag in request.headers.get("if-none-match", "").split(","):
         version, _, rest = tag.strip().removeprefix("W/").strip('"').partition(".")
-        if rest == suffix and version.isascii() and version.isdigit() and int(version) <= VERSION_MAX:
+        if rest == suffix and version.isascii() and version.isdigit() and int(version) <= SEAT_MAP_VERSION_MAX:
             return int(version)
     return None
 

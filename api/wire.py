@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from engine.errors import InvalidInput, Refusal
+from engine.ledger.database import to_ms
 from engine.limits import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, SECOND_MS, SHOWTIME_NUMBER_MAX
 
 T = TypeVar("T")
@@ -60,7 +62,8 @@ class Body(Generic[T]):
 
 def invalid_field(error: msgspec.ValidationError) -> InvalidInput:
     """Turn msgspec's ``Expected `str`, got `int` - at `$.seats[0]` `` into a JSON pointer and its reason."""
-    reason, _, path = str(error).partition(" - at `$")
+    # A wrong key of an object reads: Invalid enum value 'GOLD' - at `key` in `$.prices`.
+    reason, _, path = str(error).replace(" - at `key` in `$", " - at `$").partition(" - at `$")
     parts = [key or ("-" if index == "..." else index) for key, index in _PATH_PART.findall(path.rstrip("`"))]
     named = _NAMED_FIELD.search(reason)
     if named:
@@ -89,21 +92,18 @@ def no_content() -> Response:
 
 def rfc3339(at_ms: int) -> str:
     """Give Unix milliseconds as `2026-11-21T08:00:00.000Z`."""
-    return f"{datetime.fromtimestamp(at_ms // SECOND_MS, UTC).replace(tzinfo=None).isoformat()}.{at_ms % SECOND_MS:03}Z"
+    return f"{_second(at_ms // SECOND_MS)}.{at_ms % SECOND_MS:03}Z"
+
+
+@lru_cache(4_096)
+def _second(at_s: int) -> str:
+    """Write a second; the answers of a moment have few different ones."""
+    return datetime.fromtimestamp(at_s, UTC).replace(tzinfo=None).isoformat()
 
 
 def rfc3339_of(at: datetime) -> str:
     """Give an aware datetime as RFC 3339 in UTC."""
-    return rfc3339(milliseconds(at))
-
-
-def milliseconds(at: datetime) -> int:
-    """Give an aware datetime as Unix milliseconds, without floating point."""
-    since = at - _EPOCH
-    return (since.days * 86_400 + since.seconds) * SECOND_MS + since.microseconds // 1_000
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+    return rfc3339(to_ms(at))
 
 
 def now_ms() -> int:

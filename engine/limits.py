@@ -166,6 +166,8 @@ CATALOGUE_BODY_MAX_BYTES = 8 * 1024 * 1024
 PAGE_LIMIT_DEFAULT = 50
 PAGE_LIMIT_MAX = 200
 SHOWTIMES_PER_BULK_MAX = 500
+SEAT_MAP_VERSION_MAX = 2**53 - 1
+"""The largest version that a JavaScript client can give back, and far beyond any that we make."""
 REQUEST_ID_LENGTH_MAX = 128
 IDEMPOTENCY_KEY_LENGTH_MAX = 255
 

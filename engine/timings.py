@@ -1,9 +1,8 @@
 """Where the time of one request goes: redis, queue, ledger. The edge begins a tally; whoever waits adds to it."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
+from types import TracebackType
 from typing import Literal
 
 Part = Literal["redis", "queue", "ledger"]
@@ -26,11 +25,18 @@ def add(part: Part, ms: float) -> None:
         tally[part] = tally.get(part, 0.0) + ms
 
 
-@contextmanager
-def spent(part: Part) -> Iterator[None]:
-    """Add the time of a block."""
-    started_ns = time.perf_counter_ns()
-    try:
-        yield
-    finally:
-        add(part, (time.perf_counter_ns() - started_ns) / 1e6)
+class spent:  # noqa: N801 - read as a verb: `with spent("redis"):`
+    """Add the time of a block. A class and not a generator: it stands on the path of every claim."""
+
+    __slots__ = ("_part", "_started_ns")
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+
+    def __enter__(self) -> None:
+        self._started_ns = time.perf_counter_ns()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        add(self._part, (time.perf_counter_ns() - self._started_ns) / 1e6)

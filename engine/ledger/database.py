@@ -14,6 +14,7 @@ import asyncpg
 import orjson
 import structlog
 
+from engine import timings
 from engine.errors import CommandError, Unavailable
 from engine.settings import Settings
 
@@ -98,7 +99,8 @@ async def reading(pool: asyncpg.Pool) -> AsyncIterator[Any]:
     """
     connection = await _acquire(pool)
     try:
-        yield connection
+        with timings.spent("ledger"):
+            yield connection
     except LOST as error:
         _raise_if_lost(error, connection)
         raise
@@ -115,8 +117,9 @@ async def transaction(pool: asyncpg.Pool, isolation: Isolation = "read_committed
     """
     connection = await _acquire(pool)
     try:
-        async with committing(connection, isolation):
-            yield connection
+        with timings.spent("ledger"):
+            async with committing(connection, isolation):
+                yield connection
     finally:
         await _give_back(pool, connection)
 
@@ -143,7 +146,8 @@ async def committing(connection: Any, isolation: Isolation = "read_committed") -
 
 async def _acquire(pool: asyncpg.Pool) -> Any:
     try:
-        return await pool.acquire(timeout=ACQUIRE_TIMEOUT_S)
+        with timings.spent("queue"):
+            return await pool.acquire(timeout=ACQUIRE_TIMEOUT_S)
     except LOST as error:
         raise _unavailable(error) from error
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import msgspec
 
-from engine import limits
+from engine import limits, timings
 from engine.errors import Unavailable
 from engine.seats.answers import NEEDS_RESTORE, Answer
 from engine.seats.connection import Argument
@@ -88,10 +88,11 @@ class ScriptCalls:
                 at = route.request_at
                 keys = (*keys[:at], keys[at] + request.id.encode(), *keys[at + 1 :])
         not_after_ms = lane.now_ms() + limits.CALL_BUDGET_MS
-        try:
-            return await lane.call(name, keys, (lane.generation, not_after_ms, memory, *args))
-        except RedisError as error:
-            return _damaged(error)
+        with timings.spent("redis"):
+            try:
+                return await lane.call(name, keys, (lane.generation, not_after_ms, memory, *args))
+            except RedisError as error:
+                return _damaged(error)
 
     async def _read(self, name: str, showtime: int, args: Sequence[Argument]) -> Answer:
         """Run a reading script, after a restore once more; its only common argument is the generation."""
@@ -103,10 +104,11 @@ class ScriptCalls:
 
     async def _read_once(self, name: str, showtime: int, args: Sequence[Argument]) -> Answer:
         route: Route = self._route(name, showtime)
-        try:
-            return await route.lane.call(name, route.keys, (route.lane.generation, *args))
-        except RedisError as error:
-            return _damaged(error)
+        with timings.spent("redis"):
+            try:
+                return await route.lane.call(name, route.keys, (route.lane.generation, *args))
+            except RedisError as error:
+                return _damaged(error)
 
     async def _restored(self, showtime: int, why: str) -> None:
         """Restore a showtime, once for all callers that need it now; none of them can cancel it for the others."""

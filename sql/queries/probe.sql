@@ -1,0 +1,2 @@
+-- Answer, if the database can.
+SELECT 1
