@@ -4,7 +4,8 @@ Every change is committed to PostgreSQL first and told to Redis second; the answ
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any
 
@@ -281,9 +282,16 @@ async def tell_redis(tell: Any, numbers: Sequence[int]) -> None:
             if refusal.code != "showtime_closed":
                 raise
 
-    try:
+    with committed():
         for first in range(0, len(numbers), REDIS_CALLS_AT_ONCE_MAX):
             await asyncio.gather(*map(tell_one, numbers[first : first + REDIS_CALLS_AT_ONCE_MAX]))
+
+
+@contextmanager
+def committed() -> Iterator[None]:
+    """Around what follows a commit: a dependency that fails now leaves the outcome unknown to the caller."""
+    try:
+        yield
     except Unavailable as error:
         raise Unavailable(error.code, error.detail, outcome="unknown", retry_after_ms=error.retry_after_ms) from error
 

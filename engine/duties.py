@@ -12,6 +12,7 @@ import redis.asyncio
 import structlog
 
 from engine import limits
+from engine.blocking import lift_block, put_block
 from engine.errors import Refusal, SeatlockError
 from engine.ledger.bookkeeping import ask_rebuilds
 from engine.ledger.database import reading, transaction
@@ -157,12 +158,12 @@ class Duties:
     async def _apply_block(self, block: Block) -> None:
         try:
             if block.released_at_ms is None:
-                await self._seats.block_seats(block.showtime, [seat.index for seat in block.seats], evict=block.evict)
-            elif free := await self._ledger.seats_to_free(block):
-                await self._seats.unblock_seats(block.showtime, free)
+                await put_block(self._seats, block)
+            else:
+                await lift_block(self._seats, self._ledger, block)
         except Refusal as refusal:
             taken = refusal.details.get("seats", ())
-            if block.released_at_ms is None and any(seat["reason"] != "BLOCKED" for seat in taken):
+            if block.released_at_ms is None and taken:
                 details = {"block": block.id, "taken": list(taken)}
                 await self._ledger.open_case(
                     "block_refused", f"block_refused:{block.id}", details, showtime=block.showtime
