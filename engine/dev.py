@@ -116,6 +116,7 @@ class Dev:
             lock.free()
 
     def _start(self) -> None:
+        # Kept open as long as we run: a child that is started again inherits it, too.
         held = take_lock(self._folder / "children.lock", "The API or worker")
         host = self._settings.host
         port = free_port(host, self._settings.port)
@@ -144,7 +145,6 @@ class Dev:
             "api": ["engine.cli", "api"],
         }.items():
             self._supervisor.start(name, Command(name, argv, environ, self._folder, held))
-        os.close(held)
         logins = asyncio.run(_fill(settings, self._folder))
         self._wait_ready(local_url(host, gateway_port) + "/health")
         self._wait_ready(local_url(host, port) + "/api/v1/health/ready")
