@@ -39,7 +39,7 @@ from tests.small_catalogue import small_catalogue
 TOKEN_SECRET = "the secret of the flow tests, which is long enough"
 WEBHOOK_SECRET = "the webhook secret of the flow tests"
 SHOP_ORIGIN = "https://shop.example"
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 60
 _numbers = count(1)
 
 
@@ -56,10 +56,18 @@ class Part:
 
     def start(self):
         """Start the process, and wait until it answers if it serves."""
+        self.launch()
+        self.wait_ready()
+
+    def launch(self):
+        """Start the process."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *self._argv], cwd=ROOT, env=self._environ, stdout=log, stderr=log
             )
+
+    def wait_ready(self):
+        """Wait until the process answers; a worker has nothing to ask."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while self._url:
             with contextlib.suppress(httpx.HTTPError):
@@ -250,7 +258,9 @@ def open_town(folder: Path, kind: str, postgres: EmbeddedPostgres, template: str
     parts = [town.gateway, town.worker, town.api]
     try:
         for part in parts:
-            part.start()
+            part.launch()
+        for part in parts:
+            part.wait_ready()
         yield town
     finally:
         for part in parts:
