@@ -64,7 +64,8 @@ def test_every_limit_is_used():
     names = [
         t.id for node in tree.body if isinstance(node, ast.Assign) for t in node.targets if isinstance(t, ast.Name)
     ]
-    text = "\n".join(path.read_text(encoding="utf-8") for path in files(*PRODUCT, suffix=".py"))
+    sources = [*files(*PRODUCT, suffix=".py"), *files("lua", suffix=".lua")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     assert [name for name in names if len(re.findall(rf"\b{name}\b", text)) < 2] == []
 
 
