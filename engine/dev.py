@@ -26,12 +26,12 @@ from engine.embedded.valkey import EmbeddedValkey
 from engine.errors import CommandError
 from engine.ledger.database import open_pool
 from engine.ledger.migrations import migrate
+from engine.limits import PORT_MAX
 from engine.listening import free_port, local_url
 from engine.seeding import seed
 from engine.settings import Settings, load_settings
 from engine.supervisor import LOOK_EVERY_S, Supervisor
 
-PORT_MAX = 65_535
 READY_TIMEOUT_S = 60.0
 CHILD_GRACE_S = 8.0
 """Given to the API to finish the requests it has begun, and to the worker to finish its batch."""

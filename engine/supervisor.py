@@ -6,10 +6,10 @@ from typing import Protocol
 
 from engine.embedded.kept_process import KeptProcess
 from engine.errors import CommandError
+from engine.limits import RESTART_PAUSE_MAX_S
 
 LOOK_EVERY_S = 0.1
 PAUSE_FIRST_S = 0.5
-PAUSE_MAX_S = 10.0
 STEADY_AFTER_S = 30.0
 """A service that ran for so long starts again at once; one that keeps falling waits longer each time."""
 
@@ -81,7 +81,7 @@ class Supervisor:
 
     def _note_end(self, watched: _Watched, status: int, now_s: float) -> None:
         steady = now_s - watched.started_at_s >= STEADY_AFTER_S
-        watched.pause_s = 0.0 if steady else min(max(PAUSE_FIRST_S, 2 * watched.pause_s), PAUSE_MAX_S)
+        watched.pause_s = 0.0 if steady else min(max(PAUSE_FIRST_S, 2 * watched.pause_s), RESTART_PAUSE_MAX_S)
         watched.next_start_at_s = now_s + watched.pause_s
         watched.down = True
         self._say(f"{watched.name} ended with status {status}, starting it again (log: {watched.service.process.log})")

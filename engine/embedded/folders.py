@@ -8,12 +8,11 @@ import time
 from pathlib import Path
 
 from engine.errors import CommandError
+from engine.limits import SOCKET_PATH_BYTES_MAX
 
 LOCK_NAME = "lock"
 LOCK_WAIT_S = 0.3
 """Longer than another command's `is_locked` holds the lock to look at it."""
-SOCKET_PATH_BYTES_MAX = 103
-"""The kernel takes 107 bytes (Linux) or 103 (macOS) for the path of a unix socket."""
 SOCKET_NAME_BYTES_MAX = len("/.s.PGSQL.5432")
 
 

@@ -13,9 +13,8 @@ from typing import BinaryIO
 from engine.embedded import keeper
 from engine.embedded.identity import Identity
 from engine.errors import CommandError
+from engine.limits import LOG_MAX_BYTES
 
-LOG_MAX_BYTES = 8 * 1024 * 1024
-"""A log larger than this begins anew at the next start."""
 LOCK_WAIT_S = 15.0
 """How long a start waits for what is left of a run that was killed a moment ago."""
 
