@@ -1,7 +1,7 @@
 --[[
 Take seats out of sale for staff, all or nothing, or give blocked ones back.
 
-KEYS     meta sold locked blocked owners holds deadlines customers checkouts facts lapses request
+KEYS     meta sold locked blocked owners holds deadlines customers checkouts facts request
 ARGV     1 generation  2 not_after_ms  3 request  4 mode: block or unblock  5 evict 0 or 1: end live holds in the way
          6.. seats
 RETURNS  too_late
@@ -27,8 +27,7 @@ COST     O(seats given + seats of the holds ended)
 -- names
 local keys = {
   meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], owners = KEYS[5], holds = KEYS[6],
-  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], facts = KEYS[10], lapses = KEYS[11],
-  request = KEYS[12],
+  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], facts = KEYS[10], request = KEYS[11],
 }
 local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
 local blocking, evict = ARGV[4] == 'block', ARGV[5] == '1'
@@ -64,10 +63,10 @@ end
 redis.call('HDEL', keys.meta, 'none')
 local trace = request.trace(request_text)
 for _, hold in ipairs(lapsed) do
-  end_hold.free(keys, meta, generation, hold, 'expired', 'payment_timeout', now_ms, trace)
+  end_hold.expire(keys, meta, generation, hold, now_ms, 'payment_timeout', trace)
 end
 for _, hold in ipairs(evicted) do
-  end_hold.free(keys, meta, generation, hold, 'cancelled', 'staff', now_ms, trace)
+  end_hold.cancel(keys, meta, generation, hold, now_ms, 'staff', trace)
 end
 if #seats > 0 then
   seat_map.set(keys.blocked, keys.owners, seat_look.runs(seats), blocking and 1 or 0,

@@ -119,7 +119,7 @@ if #added + #removed > 0 then
   hold.seats = kept
   holds.save(keys.holds, hold)
   for _, gone in ipairs(lapsed) do
-    end_hold.free(keys, meta, generation, gone, 'expired', 'payment_timeout', now_ms, request.trace(request_text))
+    end_hold.expire(keys, meta, generation, gone, now_ms, 'payment_timeout', request.trace(request_text))
   end
   seat_map.set(keys.locked, keys.owners, seat_look.runs(removed), 0, formats.NOBODY)
   seat_map.set(keys.locked, keys.owners, seat_look.runs(added), 1, struct.pack(formats.OWNER, hold.owner))

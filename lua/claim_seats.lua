@@ -123,7 +123,7 @@ if lapsed and #lapsed > 0 then
   -- include: request
   -- include: end_hold
   for _, gone in ipairs(lapsed) do
-    end_hold.free(keys, meta, generation, gone, 'expired', 'payment_timeout', now_ms, request.trace(request_text))
+    end_hold.expire(keys, meta, generation, gone, now_ms, 'payment_timeout', request.trace(request_text))
   end
   version = meta.version
   record = redis.call('HGET', customers_key, subject)

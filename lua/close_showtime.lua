@@ -15,7 +15,7 @@ COST     O(1)
 -- include: request
 
 -- names
-local meta_key, loading_key, request_key = KEYS[1], KEYS[2], KEYS[3]
+local keys = {meta = KEYS[1], loading = KEYS[2], request = KEYS[3]}
 local not_after_ms, request_text = tonumber(ARGV[2]), ARGV[3]
 
 -- check
@@ -23,24 +23,24 @@ local now_ms = clock.now_ms
 if now_ms > not_after_ms then
   return {'too_late', now_ms}
 end
-local replay = request.recall(request_key, request_text, now_ms)
+local replay = request.recall(keys.request, request_text, now_ms)
 if replay then
   return replay
 end
-local fields = redis.pcall('HMGET', meta_key, 'status', 'version')
+local fields = redis.pcall('HMGET', keys.meta, 'status', 'version')
 if fields.err then
   return {'damaged', now_ms}
 end
 local status, version = fields[1], tonumber(fields[2] or '0')
 
 -- change
-redis.call('UNLINK', loading_key)
+redis.call('UNLINK', keys.loading)
 if status and status ~= 'cancelled' then
   version = version + 1
-  redis.call('HSET', meta_key, 'status', 'cancelled', 'version', version)
+  redis.call('HSET', keys.meta, 'status', 'cancelled', 'version', version)
 end
 
 -- answer
 local answer = {'closed', now_ms, version}
-request.remember(request_key, request_text, answer, now_ms, now_ms)
+request.remember(keys.request, request_text, answer, now_ms, now_ms)
 return answer

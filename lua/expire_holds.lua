@@ -56,7 +56,7 @@ end
 local next_lapse_ms = 0
 if meta then
   for _, hold in ipairs(lapsed) do
-    end_hold.free(keys, meta, generation, hold, 'expired', 'payment_timeout', now_ms, request.trace(request_text))
+    end_hold.expire(keys, meta, generation, hold, now_ms, 'payment_timeout', request.trace(request_text))
   end
   -- A deletion first, whether or not a hold was ended: the rest must not be refused at maxmemory.
   redis.call('ZREM', keys.lapses, showtime.number(keys.meta))

@@ -16,7 +16,7 @@ COST     O(1)
 -- include: request
 
 -- names
-local meta_key, loading_key, request_key = KEYS[1], KEYS[2], KEYS[3]
+local keys = {meta = KEYS[1], loading = KEYS[2], request = KEYS[3]}
 local not_after_ms, request_text, state = tonumber(ARGV[2]), ARGV[3], ARGV[4]
 
 -- check
@@ -24,12 +24,12 @@ local now_ms = clock.now_ms
 if now_ms > not_after_ms then
   return {'too_late', now_ms}
 end
-local replay = request.recall(request_key, request_text, now_ms)
+local replay = request.recall(keys.request, request_text, now_ms)
 if replay then
   return replay
 end
 assert(state == 'open' or state == 'frozen' or state == 'rebuilding', 'a state is open, frozen or rebuilding')
-local fields = redis.pcall('HMGET', meta_key, 'status', 'version')
+local fields = redis.pcall('HMGET', keys.meta, 'status', 'version')
 if fields.err then
   return {'damaged', now_ms}
 end
@@ -39,13 +39,13 @@ if status == 'cancelled' then
 end
 
 -- change
-redis.call('UNLINK', loading_key)
+redis.call('UNLINK', keys.loading)
 if status and status ~= state then
   version = version + 1
-  redis.call('HSET', meta_key, 'status', state, 'version', version)
+  redis.call('HSET', keys.meta, 'status', state, 'version', version)
 end
 
 -- answer
 local answer = {'frozen', now_ms, version}
-request.remember(request_key, request_text, answer, now_ms, now_ms)
+request.remember(keys.request, request_text, answer, now_ms, now_ms)
 return answer

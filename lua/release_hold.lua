@@ -1,13 +1,13 @@
 --[[
 End a hold before its time and free its seats; a hold that is gone already is no harm.
 
-KEYS     meta sold locked blocked owners holds deadlines customers checkouts facts lapses request
+KEYS     meta sold locked blocked owners holds deadlines customers checkouts facts request
 ARGV     1 generation  2 not_after_ms  3 request  4 owner  5 claimed_at_ms  6 subject, '' for staff and the system
          7 ending: cancelled or expired  8 reason, e.g. customer
 RETURNS  too_late
          replayed, the first answer | idempotency_key_reused
          not_loaded | stale_generation, generation, seq | rebuilding | damaged
-         not_found (another's) | gone
+         gone | not_found (another's)
          released, version
 RAISES   nothing
 EMITS    booking_cancelled | booking_expired, of a hold that was checked out; of a lapsed one always booking_expired
@@ -24,8 +24,7 @@ COST     O(seats of the hold)
 -- names
 local keys = {
   meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], owners = KEYS[5], holds = KEYS[6],
-  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], facts = KEYS[10], lapses = KEYS[11],
-  request = KEYS[12],
+  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], facts = KEYS[10], request = KEYS[11],
 }
 local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
 local owner, claimed_at_ms, subject, ending, reason = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
@@ -52,12 +51,16 @@ end
 if not end_hold.sound(keys.owners, hold) then
   return {'damaged', now_ms}
 end
-if hold.lapsed then
-  ending, reason = 'expired', 'payment_timeout'
-end
 
 -- change
-end_hold.free(keys, meta, generation, hold, ending, reason, now_ms, request.trace(request_text))
+local trace = request.trace(request_text)
+if hold.lapsed then
+  end_hold.expire(keys, meta, generation, hold, now_ms, 'payment_timeout', trace)
+elseif ending == 'expired' then
+  end_hold.expire(keys, meta, generation, hold, now_ms, reason, trace)
+else
+  end_hold.cancel(keys, meta, generation, hold, now_ms, reason, trace)
+end
 showtime.save(keys.meta, meta)
 
 -- answer

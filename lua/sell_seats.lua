@@ -1,7 +1,7 @@
 --[[
 Sell the seats of a paid booking: its live hold becomes a sale; without one, only if all its seats are still free.
 
-KEYS     meta sold locked blocked owners holds deadlines customers checkouts facts lapses request
+KEYS     meta sold locked blocked owners holds deadlines customers checkouts facts request
 ARGV     1 generation  2 not_after_ms  3 request  4 owner  5 claimed_at_ms  6 subject  7 booking  8 gateway
          9 payment session  10.. seats
 RETURNS  too_late
@@ -34,8 +34,7 @@ COST     O(seats sold + seats of the holds taken over)
 -- names
 local keys = {
   meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], owners = KEYS[5], holds = KEYS[6],
-  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], facts = KEYS[10], lapses = KEYS[11],
-  request = KEYS[12],
+  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], facts = KEYS[10], request = KEYS[11],
 }
 local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
 local owner, claimed_at_ms, subject = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
@@ -90,7 +89,7 @@ if late then
   -- Nothing at maxmemory may keep paid seats from being sold: a deletion first, see holds.save.
   redis.call('HDEL', keys.holds, owner)
   for _, gone in ipairs(lapsed) do
-    end_hold.free(keys, meta, generation, gone, 'expired', 'payment_timeout', now_ms, trace)
+    end_hold.expire(keys, meta, generation, gone, now_ms, 'payment_timeout', trace)
   end
   customer_record.change(keys.customers, subject, owner, 0, #seats)
 else

@@ -6,8 +6,8 @@ local customer_holds = {}
 -- Gives {live, lapsed: lists of holds; seats: of the live ones}, or nil if the keys contradict each other.
 function customer_holds.read(keys, customer, rules, now_ms)
   local found = {live = {}, lapsed = {}, seats = 0}
-  for _, entry in ipairs(customer.holds) do
-    local hold = holds.read(keys.holds, keys.deadlines, entry.owner, rules, now_ms)
+  for _, listed in ipairs(customer.holds) do
+    local hold = holds.read(keys.holds, keys.deadlines, listed.owner, rules, now_ms)
     if not hold or not end_hold.sound(keys.owners, hold) then
       return nil
     end

@@ -36,16 +36,14 @@ function end_hold.forget(keys, hold, bought)
   customer_record.change(keys.customers, hold.subject, hold.owner, 0, bought)
 end
 
--- End a hold; `ending` is 'expired' or 'cancelled'. The caller saves meta.
-function end_hold.free(keys, meta, generation, hold, ending, reason, now_ms, trace)
+-- Free the seats of a hold and take its records away; a booking's end becomes a fact. The caller saves meta.
+local function free(keys, meta, generation, hold, now_ms, kind, reason, trace)
   local checkout = redis.call('HGET', keys.checkouts, hold.owner) or ''
-  local runs = seat_look.runs(hold.seats)
   end_hold.forget(keys, hold, 0)
-  seat_map.set(keys.locked, keys.owners, runs, 0, formats.NOBODY)
+  seat_map.set(keys.locked, keys.owners, seat_look.runs(hold.seats), 0, formats.NOBODY)
   meta.version = meta.version + 1
   if hold.status == 'P' then
     local booking = hold_id.text(hold.claimed_at_ms, hold.owner, showtime.number(keys.meta))
-    local kind = ending == 'expired' and 'booking_expired' or 'booking_cancelled'
     facts.emit(keys.facts, keys.meta, generation, kind, booking, now_ms, {
       booking = booking,
       owner = hold.owner,
@@ -56,6 +54,16 @@ function end_hold.free(keys, meta, generation, hold, ending, reason, now_ms, tra
       checkout = checkout,
     }, trace)
   end
+end
+
+-- End a hold whose time is over, or is declared over.
+function end_hold.expire(keys, meta, generation, hold, now_ms, reason, trace)
+  free(keys, meta, generation, hold, now_ms, 'booking_expired', reason, trace)
+end
+
+-- End a hold that somebody gave up or took away.
+function end_hold.cancel(keys, meta, generation, hold, now_ms, reason, trace)
+  free(keys, meta, generation, hold, now_ms, 'booking_cancelled', reason, trace)
 end
 
 return end_hold

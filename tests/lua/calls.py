@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from tests.lua.house import ANN, BOB, BOOKING, House, HoldAnswer
+from tests.lua.house import ANN, BOB, BOOKING, HoldAnswer, House
 
 SUCCESS = {
     "claim_seats": "claimed",

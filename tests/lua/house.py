@@ -187,7 +187,9 @@ class House:
     def check_consistent(self) -> None:
         """Assert I9: the bitmaps are disjoint, and owners, holds, deadlines and customers tell the same story."""
         sold, locked, blocked = self.bits("sold"), self.bits("locked"), self.bits("blocked")
-        assert not (sold & locked or sold & blocked or locked & blocked)
+        assert not (sold & locked)
+        assert not (sold & blocked)
+        assert not (locked & blocked)
         owners = self.owners()
         assert {seat for seat, owner in enumerate(owners) if owner} == sold | locked | blocked
         assert {seat for seat, owner in enumerate(owners) if owner == BLOCKED} == blocked

@@ -162,4 +162,3 @@ def test_a_broken_script_names_its_file_and_line(house: House):
         if "error('seats must be" in text
     )
     assert f"seat_map.lua:{line}" in script.locate(str(failure.value))
-

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.lua.house import ANN, BOB, EVE, House, HoldAnswer
+from tests.lua.house import ANN, BOB, EVE, HoldAnswer, House
 
 
 def change(house: House, hold: HoldAnswer, add=(), remove=(), **options):

@@ -47,7 +47,8 @@ def test_a_loaded_showtime_is_loaded_again_only_by_force(house: House):
     version = house.claim(ANN, 1).version
     assert begin(house, "n") == "loaded"
     opened = house.open({3: 9}, force=1, customers={BOB: b"\0\1"})
-    assert opened[0] == "opened" and opened[2] > version
+    assert opened[0] == "opened"
+    assert opened[2] > version
     assert (house.bits("sold"), house.bits("locked")) == ({3}, set())
     house.check_consistent()
 
@@ -64,7 +65,8 @@ def test_two_loaders_do_not_meet(closed_house: House):
     house = closed_house
     assert begin(house, "first") == "loading"
     word, _, left_ms = house.write("open_showtime", "begin", "second", 15_000, 0)
-    assert word == "loading_elsewhere" and 0 < left_ms <= 15_000
+    assert word == "loading_elsewhere"
+    assert 0 < left_ms <= 15_000
     assert begin(house, "first") == "loading"
     house.redis.delete(house.key("loading"))  # as time would
     assert begin(house, "second") == "loading"
@@ -94,11 +96,11 @@ def test_closing_or_freezing_during_a_load_loses_the_load(closed_house: House, a
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda parts: parts[:-1] + [parts[-1][:-4]], "4 bytes per seat"),
-        (lambda parts: parts[:-1] + [b"\0\0\0\1" + parts[-1][4:]], "owners and the sold bitmap differ"),
-        (lambda parts: parts[:-3] + [b"\xc0" + parts[-3][1:], *parts[-2:]], "differ"),
-        (lambda parts: parts[:-2] + [b"\x40" + parts[-2][1:], parts[-1]], "sold and blocked"),
-        (lambda parts: parts[:-2] + [b"", parts[-1]], "size of the showtime"),
+        (lambda parts: [*parts[:-1], parts[-1][:-4]], "4 bytes per seat"),
+        (lambda parts: [*parts[:-1], b"\x00\x00\x00\x01" + parts[-1][4:]], "owners and the sold bitmap differ"),
+        (lambda parts: [*parts[:-3], b"\xc0" + parts[-3][1:], *parts[-2:]], "differ"),
+        (lambda parts: [*parts[:-2], b"@" + parts[-2][1:], parts[-1]], "sold and blocked"),
+        (lambda parts: [*parts[:-2], b"", parts[-1]], "size of the showtime"),
         (lambda parts: [*parts[:7], 5, *parts[8:]], "another number of seats"),
     ],
 )
@@ -136,7 +138,7 @@ def test_every_key_of_a_showtime_ends_by_itself(closed_house: House):
     assert {house.key(name).encode() for name in MAP_KEYS} < keys
     for key in keys:
         left_ms = house.redis.pttl(key)
-        assert (490_000 < left_ms <= 500_000) or b":request:" in key and left_ms > 0, key
+        assert (490_000 < left_ms <= 500_000) or (b":request:" in key and left_ms > 0), key
 
 
 def test_a_damaged_showtime_is_healed_by_a_forced_load(house: House):
@@ -175,7 +177,7 @@ def test_a_showtime_that_is_gone_cannot_be_adopted(closed_house: House):
 def test_a_stadium_of_20000_seats_is_loaded_and_sold(client, redis_server):
     """A big hall loads in one last step, and its last seats behave like any."""
     house = House(client, redis_server.version, seats=20_000)
-    sold = {seat: 1 + seat // 2 for seat in range(0, 10_000)}
+    sold = {seat: 1 + seat // 2 for seat in range(10_000)}
     house.open(sold, blocked=range(15_000, 15_100))
     assert len(house.bits("sold")) == 10_000
     assert house.write("claim_seats", ANN, 9_999)[0] == "seats_taken"

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from engine.seats.scripts import load_scripts
-from tests.lua.house import BLOCKED, BOOKING, House, HoldAnswer
+from tests.lua.house import BLOCKED, BOOKING, HoldAnswer, House
 
 STEPS = 250
 CUSTOMERS = [bytes([number]) * 16 for number in range(1, 7)]
@@ -19,7 +19,7 @@ class Player:
 
     def __init__(self, house: House, seed: int) -> None:
         self.house = house
-        self.draw = random.Random(seed)  # noqa: S311 - a test's dice
+        self.draw = random.Random(seed)
         self.holds: list[HoldAnswer] = []
         self.sales: dict[int, tuple[bytes, list[int]]] = {}
         self.sold_to: dict[int, int] = {}
@@ -99,7 +99,7 @@ class Player:
 def test_random_operations_leave_one_story(client, redis_server, turn):
     """After each of 250 drawn calls the keys agree, sales are as answered, and versions and seqs only grow."""
     seed = int(os.environ.get("SEED", random.SystemRandom().getrandbits(32)))
-    print(f"SEED={seed}")  # noqa: T201 - shown by pytest when the test fails
+    print(f"SEED={seed}")
     house = House(client, redis_server.version, seats=SEATS)
     house.open(holds_per_customer_max=3, seats_per_customer_max=9)
     player = Player(house, seed)
@@ -125,7 +125,7 @@ def test_random_operations_leave_one_story(client, redis_server, turn):
 def test_limits_hold_under_any_interleaving(client, redis_server, turn):
     """Whatever order claims, changes, lapses and sales come in, no customer passes the limits of a claim (I13)."""
     seed = int(os.environ.get("SEED", random.SystemRandom().getrandbits(32)))
-    print(f"SEED={seed}")  # noqa: T201 - shown by pytest when the test fails
+    print(f"SEED={seed}")
     house = House(client, redis_server.version, seats=SEATS)
     house.open(holds_per_customer_max=2, seats_per_customer_max=6)
     player = Player(house, seed)

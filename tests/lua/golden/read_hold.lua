@@ -1,0 +1,308 @@
+#!lua flags=no-writes
+--[[
+Read one live hold or booking.
+
+KEYS     meta holds deadlines checkouts
+ARGV     1 generation  2 owner  3 claimed_at_ms  4 subject, '' for staff
+RETURNS  not_loaded | stale_generation, generation, seq | damaged
+         not_found (never issued, or another's) | hold_expired
+         hold, the hold answer (include/hold_answer.lua)
+RAISES   nothing
+EMITS    nothing
+COST     O(seats of the hold)
+]]
+local clock = (function()
+-- Now, in ms since 1970, by Redis' own clock: the only clock that decides anything. Read once, as a value and not by
+-- a function: two readings could fall on both sides of a deadline.
+local time = redis.call('TIME')
+
+return {now_ms = time[1] * 1000 + math.floor(time[2] / 1000)}
+end)()
+local formats = (function()
+-- How records are packed (big-endian, see struct.pack), and the numbers with a meaning of their own.
+return {
+  -- Policy: hold_ttl_ms, payment_ttl_ms, hold_max_ms, claim_max_ms, seats_per_hold_max, holds_per_customer_max,
+  -- seats_per_customer_max, sales_open_ms, sales_stop_ms, ends_ms, keys_until_ms. 54 bytes: values of at most 64
+  -- bytes keep a hash in Redis' compact encoding.
+  POLICY = '>I4I4I4I4HHHI8I8I8I8',
+  -- Hold: subject 16 bytes, claimed_at_ms, status (H held, P checked out), extensions used, payment retries used,
+  -- payment open, then 2 bytes per seat. Its deadline stands in the sorted set `deadlines` and nowhere else.
+  HOLD = '>c16I8c1BBB',
+  HOLD_BYTES = 28,
+  HOLD_SEAT = 'H',
+  -- Customer: seats bought, then per hold not yet ended its owner number and its seats. Lapsed holds stay listed
+  -- until they are ended. The field goes when nothing is left.
+  CUSTOMER = '>H',
+  CUSTOMER_BYTES = 2,
+  CUSTOMER_HOLD = '>I4B',
+  CUSTOMER_HOLD_BYTES = 5,
+  NO_CUSTOMER = '\0\0',
+  -- One cell per seat in `owners`.
+  OWNER = '>I4',
+  NOBODY = '\0\0\0\0',
+  -- The owner number of a blocked seat.
+  BLOCKED = 4294967295,
+}
+end)()
+local policy = (function()
+-- A showtime's rules.
+local policy = {}
+
+local PAYMENT_RETRY_TTL_MS = 300000
+
+local COUNT = 11
+
+-- Pack the 11 numbers that start at values[first], in the order of formats.POLICY.
+function policy.pack(values, first)
+  local numbers = {}
+  for i = 1, COUNT do
+    numbers[i] = assert(tonumber(values[first + i - 1]), 'a policy is 11 numbers')
+  end
+  return struct.pack(formats.POLICY, unpack(numbers))
+end
+
+-- Give the numbers by name, and what follows from them.
+function policy.read(packed)
+  local rules = {payment_retry_ttl_ms = PAYMENT_RETRY_TTL_MS}
+  rules.hold_ttl_ms, rules.payment_ttl_ms, rules.hold_max_ms, rules.claim_max_ms, rules.seats_per_hold_max,
+    rules.holds_per_customer_max, rules.seats_per_customer_max, rules.sales_open_ms, rules.sales_stop_ms,
+    rules.ends_ms, rules.keys_until_ms = struct.unpack(formats.POLICY, packed)
+  -- No deadline lies further ahead than this, unless the clock was set back.
+  rules.ahead_max_ms = math.max(rules.hold_ttl_ms, rules.payment_ttl_ms, PAYMENT_RETRY_TTL_MS)
+  return rules
+end
+
+return policy
+end)()
+local showtime = (function()
+-- A showtime's meta: what stands in it, and whether the showtime takes work now.
+local showtime = {}
+
+-- Read meta for a reader. Gives meta, or nil and the refusal. In meta: status, seats, version, fence, next_lapse_ms,
+-- policy (see policy.read).
+function showtime.look(meta_key, generation, now_ms)
+  local fields = redis.pcall('HMGET', meta_key,
+    'status', 'generation', 'seats', 'version', 'fence', 'next_lapse_ms', 'policy')
+  if fields.err then
+    return nil, {'damaged', now_ms}
+  end
+  local status, stamp, seats, version, fence, next_lapse_ms, packed =
+    fields[1], fields[2], fields[3], fields[4], fields[5], fields[6], fields[7]
+  if not status then
+    return nil, {'not_loaded', now_ms}
+  end
+  if stamp ~= generation then
+    return nil, {'stale_generation', now_ms, stamp or '', redis.call('HGET', meta_key, 'seq') or ''}
+  end
+  if not (seats and version and fence and next_lapse_ms and packed) then
+    return nil, {'damaged', now_ms}
+  end
+  return {
+    status = status,
+    seats = tonumber(seats),
+    version = tonumber(version),
+    fence = tonumber(fence),
+    next_lapse_ms = tonumber(next_lapse_ms),
+    policy = policy.read(packed),
+  }
+end
+
+-- Read meta for a writer: as look, but a showtime under rebuilding takes no writes.
+function showtime.enter(meta_key, generation, now_ms)
+  local meta, refusal = showtime.look(meta_key, generation, now_ms)
+  if meta and meta.status == 'rebuilding' then
+    return nil, {'rebuilding', now_ms}
+  end
+  return meta, refusal
+end
+
+-- Why nothing at all is sold any more; nil if a running checkout may finish.
+function showtime.over(meta, now_ms)
+  if meta.status == 'cancelled' then
+    return {'showtime_closed', now_ms, 'CANCELLED'}
+  end
+  if now_ms >= meta.policy.ends_ms then
+    return {'showtime_closed', now_ms, 'ENDED'}
+  end
+end
+
+-- Why no seat is given to anybody new now; nil if the showtime is on sale.
+function showtime.closed(meta, now_ms)
+  local rules = meta.policy
+  if meta.status == 'open' and now_ms >= rules.sales_open_ms and now_ms < rules.sales_stop_ms then
+    return nil
+  end
+  if meta.status == 'cancelled' then
+    return {'showtime_closed', now_ms, 'CANCELLED'}
+  end
+  if now_ms >= rules.sales_stop_ms then
+    return {'showtime_closed', now_ms, 'ENDED'}
+  end
+  if meta.status == 'frozen' then
+    return {'showtime_closed', now_ms, 'FROZEN'}
+  end
+  return {'not_on_sale', now_ms, rules.sales_open_ms}
+end
+
+-- The version that everybody sees: a hold that lapsed and was not yet ended counts as one change.
+function showtime.version(meta, deadlines_key, now_ms)
+  if meta.next_lapse_ms == 0 or meta.next_lapse_ms > now_ms then
+    return meta.version
+  end
+  return meta.version + redis.call('ZCOUNT', deadlines_key, '-inf', now_ms)
+end
+
+function showtime.save(meta_key, meta)
+  redis.call('HSET', meta_key, 'version', meta.version, 'fence', meta.fence)
+end
+
+-- The showtime's number, as its keys spell it.
+function showtime.number(meta_key)
+  return string.match(meta_key, ':(%d+):meta$')
+end
+
+return showtime
+end)()
+local intact = (function()
+-- Whether a showtime's keys are all there, of their type, and of full length. Lost memory must never read as
+-- "all free"; and an error of Redis halfway through a change would leave half of the change behind.
+local intact = {}
+
+-- `keys` holds, by name, any of: sold, locked, blocked, owners, holds, customers, checkouts, deadlines, facts, lapses.
+function intact.check(keys, seats)
+  for _, name in ipairs({'sold', 'locked', 'blocked'}) do
+    local key = keys[name]
+    if key and (redis.pcall('STRLEN', key) ~= math.floor(seats / 8) + 1 or redis.call('GETBIT', key, seats) ~= 1) then
+      return false
+    end
+  end
+  if keys.owners and redis.pcall('STRLEN', keys.owners) ~= 4 * seats then
+    return false
+  end
+  for _, name in ipairs({'holds', 'customers', 'checkouts'}) do
+    if keys[name] and redis.pcall('HEXISTS', keys[name], '0') ~= 1 then
+      return false
+    end
+  end
+  if keys.deadlines and redis.pcall('ZSCORE', keys.deadlines, '0') ~= 'inf' then
+    return false
+  end
+  -- The partition's own keys may be absent, but not of another type.
+  return not (keys.facts and type(redis.pcall('XLEN', keys.facts)) ~= 'number')
+    and not (keys.lapses and type(redis.pcall('ZCARD', keys.lapses)) ~= 'number')
+end
+
+return intact
+end)()
+local holds = (function()
+-- Finding holds by what a hold id says, and keeping them.
+local holds = {}
+
+-- Read a hold and its deadline. Gives nil if there is none, or nil and 'damaged' if only half of it is there.
+-- `capped` tells that the stored deadline lies beyond what any clock but a wrong one could have written.
+function holds.read(holds_key, deadlines_key, owner, rules, now_ms)
+  local packed = redis.pcall('HGET', holds_key, owner)
+  local score = redis.pcall('ZSCORE', deadlines_key, owner)
+  if not packed and not score then
+    return nil
+  end
+  if type(packed) ~= 'string' or #packed < formats.HOLD_BYTES or type(score) ~= 'string' then
+    return nil, 'damaged'
+  end
+  local deadline_ms = tonumber(score)
+  local latest_ms = now_ms + rules.ahead_max_ms
+  local hold = {
+    owner = tonumber(owner),
+    seats = {},
+    deadline_ms = math.min(deadline_ms, latest_ms),
+    capped = deadline_ms > latest_ms,
+    lapsed = deadline_ms <= now_ms,
+  }
+  hold.subject, hold.claimed_at_ms, hold.status, hold.extensions, hold.retries, hold.payment_open =
+    struct.unpack(formats.HOLD, packed)
+  for position = formats.HOLD_BYTES + 1, #packed, 2 do
+    hold.seats[#hold.seats + 1] = struct.unpack('>' .. formats.HOLD_SEAT, packed, position)
+  end
+  return hold
+end
+
+-- Owner numbers of one load share their high byte and are given in ascending order.
+local function never_issued(owner, meta)
+  return owner > meta.fence and math.floor(owner / 2 ^ 24) == math.floor(meta.fence / 2 ^ 24)
+end
+
+-- Read the live hold that a hold id names (same owner number, same moment of the claim), for its own customer
+-- ('' stands for staff and the system). Gives the hold, or nil and the refusal.
+function holds.own(holds_key, deadlines_key, owner, claimed_at_ms, subject, meta, now_ms)
+  local hold, damaged = holds.read(holds_key, deadlines_key, owner, meta.policy, now_ms)
+  if damaged then
+    return nil, {'damaged', now_ms}
+  end
+  if hold and hold.claimed_at_ms ~= tonumber(claimed_at_ms) then
+    hold = nil
+  end
+  if hold and subject ~= '' and hold.subject ~= subject then
+    return nil, {'not_found', now_ms}
+  end
+  if not hold and (never_issued(tonumber(owner), meta) or tonumber(claimed_at_ms) > now_ms) then
+    return nil, {'not_found', now_ms}
+  end
+  if not hold or hold.lapsed then
+    return nil, {'hold_expired', now_ms}
+  end
+  return hold
+end
+
+-- Deleted first: at maxmemory Redis lets a script write on once it has written, and never refuses a deletion.
+function holds.save(holds_key, hold)
+  redis.call('HDEL', holds_key, hold.owner)
+  redis.call('HSET', holds_key, hold.owner, struct.pack(formats.HOLD .. string.rep(formats.HOLD_SEAT, #hold.seats),
+    hold.subject, hold.claimed_at_ms, hold.status, hold.extensions, hold.retries, hold.payment_open,
+    unpack(hold.seats)))
+end
+
+return holds
+end)()
+local hold_answer = (function()
+-- The one form in which a hold is answered.
+local hold_answer = {}
+
+hold_answer.EXTENSIONS_PER_HOLD_MAX = 10
+
+-- Gives {word, now_ms, version, owner, claimed_at_ms, status, deadline_ms, extensions_left, extendable_until_ms,
+-- payment_open, subject, checkout, seat, seat, ...}; `checkout` is '' before check-out.
+function hold_answer.give(word, now_ms, version, hold, hold_max_ms, checkout)
+  local extensions_left, extendable_until_ms = 0, hold.deadline_ms
+  if hold.status == 'H' then
+    extensions_left = hold_answer.EXTENSIONS_PER_HOLD_MAX - hold.extensions
+    extendable_until_ms = hold.claimed_at_ms + hold_max_ms
+  end
+  return {word, now_ms, version, hold.owner, hold.claimed_at_ms, hold.status, hold.deadline_ms, extensions_left,
+    extendable_until_ms, hold.payment_open, hold.subject, checkout, unpack(hold.seats)}
+end
+
+return hold_answer
+end)()
+
+-- names
+local keys = {meta = KEYS[1], holds = KEYS[2], deadlines = KEYS[3], checkouts = KEYS[4]}
+local generation, owner, claimed_at_ms, subject = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+
+-- check
+local now_ms = clock.now_ms
+local meta, refusal = showtime.look(keys.meta, generation, now_ms)
+if refusal then
+  return refusal
+end
+if not intact.check(keys, meta.seats) then
+  return {'damaged', now_ms}
+end
+local hold
+hold, refusal = holds.own(keys.holds, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
+if refusal then
+  return refusal
+end
+
+-- answer
+local version = showtime.version(meta, keys.deadlines, now_ms)
+return hold_answer.give('hold', now_ms, version, hold, meta.policy.hold_max_ms, redis.call('HGET', keys.checkouts, owner) or '')
