@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api.auth import caller
 from api.booking_json import payment_json
+from api.idempotency import REPLAYED, engine_request
 from api.wire import Body, Input, answer, page
 from engine.errors import InvalidInput, Refusal, Unavailable
 from engine.orders.orders import Orders
@@ -42,10 +43,15 @@ async def begin_payment(request: Request) -> Response:
     allowed = _allowed_origins(request.app.state.settings)
     _check_origin(body.return_url, "/return_url", allowed)
     _check_origin(body.cancel_url, "/cancel_url", allowed)
-    payment, created = await _orders(request).payments.begin_payment(
-        request.path_params["booking"], caller(request).subject, body.return_url, body.cancel_url
+    subject = caller(request).subject
+    begun = await _orders(request).payments.begin_payment(
+        request.path_params["booking"],
+        subject,
+        body.return_url,
+        body.cancel_url,
+        engine_request(request, subject, body),
     )
-    return answer(payment_json(payment), 201 if created else 200)
+    return answer(payment_json(begun.payment), 201 if begun.created else 200, REPLAYED if begun.replayed else None)
 
 
 async def list_payments(request: Request) -> Response:

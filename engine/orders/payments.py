@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from engine.catalogue.catalogue import Catalogue
+from engine.catalogue.once import recall, remember
 from engine.errors import Refusal, Unavailable
 from engine.ledger.ledger import Ledger
 from engine.ledger.outcomes import Outcomes
@@ -21,13 +22,27 @@ from engine.limits import SECOND_MS, WEBHOOK_WAIT_MS
 from engine.orders.gateways.protocol import Gateway, NewSession, PaymentEvent
 from engine.orders.pricing import price_seats, read_checkout
 from engine.seats.ids import parse_hold_id
-from engine.seats.records import Hold
+from engine.seats.records import Hold, Request
 from engine.seats.seat_engine import SeatEngine
 
 log = structlog.get_logger()
 
 NEVER_TICKETS = ("seats_taken", "showtime_closed", "not_on_sale", "hold_changed", "hold_expired", "not_found")
 """Refusals of a sale that no later try can turn: the money goes back."""
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """A payment session with its `payment_url`.
+
+    Attributes:
+        payment: the session; a booking has one that can be paid.
+        created: it is new.
+        replayed: the answer to a request that was made before.
+    """
+
+    payment: Payment
+    created: bool
+    replayed: bool = False
 
 
 class Payments:
@@ -52,8 +67,13 @@ class Payments:
     # --- Before the money
 
     async def begin_payment(
-        self, booking_id: str, subject: str, return_url: str | None = None, cancel_url: str | None = None
-    ) -> tuple[Payment, bool]:
+        self,
+        booking_id: str,
+        subject: str,
+        return_url: str | None = None,
+        cancel_url: str | None = None,
+        request: Request | None = None,
+    ) -> Begun:
         """Open a payment session for a checked-out booking; its seats cannot be changed from now on.
 
         Booking, seats, prices and session are in the ledger before the gateway is asked. If the gateway does not
@@ -63,14 +83,15 @@ class Payments:
             booking_id: the booking; it must be the subject's.
             subject: who pays.
             return_url, cancel_url: where the gateway's page leads afterwards; checked by the caller.
-
-        Returns:
-            The session, with its `payment_url`, and whether it is new. A booking has one live session.
+            request: remembers the success for a day, when the caller may repeat it.
 
         Raises:
-            Refusal: `not_found`, `already_paid`, `not_payable`, `showtime_closed`, `booking_expired`.
+            Refusal: `not_found`, `already_paid`, `not_payable`, `showtime_closed`, `booking_expired`,
+                `idempotency_key_reused`.
             Unavailable: `gateway_unavailable`, `redis_unavailable`, `ledger_unavailable`, `overloaded`.
         """
+        if (answer := await recall(self._ledger.pool, request)) is not None:
+            return msgspec.structs.replace(msgspec.convert(answer, Begun), replayed=True)
         try:
             hold = await self._seats.open_payment(parse_hold_id(booking_id), subject)
         except Refusal as refusal:
@@ -79,7 +100,9 @@ class Payments:
         payment, created = await self._ledger.record_intent(intent)
         if payment.payment_url is None:
             payment = await self._open_session(hold, payment)
-        return payment, created
+        begun = Begun(payment, created)
+        await remember(self._ledger.pool, request, msgspec.to_builtins(begun))
+        return begun
 
     async def _intend(self, hold: Hold, subject: str, return_url: str | None, cancel_url: str | None) -> Intent:
         checkout = read_checkout(hold)

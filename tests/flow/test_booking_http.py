@@ -170,6 +170,24 @@ async def test_a_booking_has_one_live_payment_session(town):
         assert rows == [{"status": "PENDING", "amount_minor": REGULAR, "gateway": "fake"}]
 
 
+async def test_a_payment_begun_with_a_key_is_replayed(town):
+    """The same key gives the first answer again, even when that session has ended; another body is refused."""
+    showtime = await town.open_showtime()
+    async with town.customer() as buyer:
+        booking = await buyer.check_out(await buyer.claim(showtime, "A1"))
+        path, key = f"/bookings/{booking['id']}/payments", {"Idempotency-Key": "pay-once"}
+        first = await buyer.client.post(path, json={}, headers=key)
+        await town.send_event("failed", first.json())
+        again = await buyer.client.post(path, json={}, headers=key)
+        other = await buyer.client.post(path, json={"return_url": f"{SHOP_ORIGIN}/"}, headers=key)
+        new = await buyer.pay(booking)
+    assert (first.status_code, again.status_code, other.status_code) == (201, 201, 422)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert again.json() == first.json()
+    assert other.json()["code"] == "idempotency_key_reused"
+    assert new["session_id"] != first.json()["session_id"]
+
+
 async def test_a_gateway_that_is_away_costs_only_a_second_click(town):
     """503 with the intent kept; when the gateway is back, the next click gets that very session."""
     showtime = await town.open_showtime()
