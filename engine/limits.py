@@ -179,15 +179,6 @@ LOG_MAX_BYTES = 8 * 1024 * 1024
 """A log larger than this begins anew at the next start."""
 RESTART_PAUSE_MAX_S = 10.0
 
-# --- Processes on one machine
-PORT_MAX = 65_535
-SOCKET_PATH_BYTES_MAX = 103
-"""For the path of a unix socket the kernel takes 107 bytes (Linux) or 103 (macOS)."""
-SERVER_LOG_MAX_BYTES = 8 * 1024 * 1024
-"""The log of a child process that is longer begins anew at its next start."""
-RESTART_PAUSE_MAX_S = 10
-"""The longest wait before a child process that keeps falling is started again."""
-
 assert SEATS_PER_LAYOUT_MAX < 2**16
 assert SEATS_PER_HOLD_CEILING <= SEATS_PER_CUSTOMER_CEILING
 assert 28 + 2 * SEATS_PER_HOLD_CEILING <= 64, "a hold record must fit Redis' compact hash encoding"

@@ -11,7 +11,7 @@ import yaml
 from api.routes import build_routes
 from engine.cli import app
 from engine.settings import PREFIX, SECRETS, Settings
-from tests.tidy.tree import ROOT
+from tests.tidy.tree import ROOT, pyproject
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES = COMPOSE["services"]
@@ -154,3 +154,10 @@ def test_the_image_is_installed_from_the_lock():
     installs = [line for line in instructions("RUN") if "pip install" in line]
     assert all("--require-hashes -r requirements.txt" in line or "--no-deps" in line for line in installs)
     assert len(installs) == 2
+
+
+@pytest.mark.covers("004.41")
+def test_the_licence_is_mit():
+    """The text is there, and the package says the same."""
+    assert (ROOT / "LICENSE").read_text(encoding="utf-8").startswith("MIT License\n\nCopyright (c) ")
+    assert pyproject()["project"]["license"] == "MIT"
