@@ -7,7 +7,7 @@ Aisles and missing seats are simply places where no seat stands.
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from typing import Literal, Self
@@ -113,10 +113,6 @@ class Layout:
     def digest(self) -> str:
         """Give 32 hex digits that two layouts share only if name and seats are the same."""
         return blake2b(msgspec.json.encode([self.name, self.to_json()]), digest_size=16).hexdigest()
-
-    def stored_as(self, version: int) -> "Layout":
-        """Give the same layout under the id that the ledger gave it."""
-        return replace(self, version=version)
 
     def to_json(self) -> msgspec.Raw:
         """Encode what `layouts.body` keeps; the name and the id have columns of their own."""

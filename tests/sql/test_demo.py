@@ -1,6 +1,7 @@
 """The demo catalogue: big enough, sensible in every time zone, and loaded once however often it is run."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import date, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -9,7 +10,6 @@ import pytest
 from engine.catalogue.catalogue import Catalogue
 from engine.catalogue.demo import BLOCKBUSTER, seed_demo, seed_onsale
 from engine.catalogue.demo_halls import demo_layout
-from engine.ledger.database import open_pool
 from engine.settings import Settings
 
 TODAY = date(2026, 3, 2)
@@ -17,14 +17,6 @@ TODAY = date(2026, 3, 2)
 
 def silent(what, done, total):
     """Show no progress."""
-
-
-@pytest.fixture
-async def pool(database_url):
-    """A pool on an empty, migrated database."""
-    pool = await open_pool(Settings(database_url=database_url))
-    yield pool
-    await pool.close()
 
 
 @pytest.mark.covers("004.39")
@@ -108,5 +100,5 @@ async def test_the_stadium_survives_the_ledger(pool):
     await seed_demo(pool, TODAY, silent)
     layout_id = await pool.fetchval("SELECT id FROM layouts WHERE seat_count = 20000")
     layout = await Catalogue(pool, Settings()).layout(layout_id)
-    assert layout == demo_layout("stadion").stored_as(layout_id)
+    assert layout == replace(demo_layout("stadion"), version=layout_id)
     assert (len(layout.zones), layout.tiers) == (40, ("REGULAR", "PREMIUM", "VIP"))
