@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from engine import limits
+from engine.cancellation import end_if_cancelled
 from engine.catalogue.catalogue import Catalogue
 from engine.duties import Duties
 from engine.errors import Unavailable
@@ -72,6 +73,7 @@ async def repeat(duty: Work, every_ms: int) -> None:
     """Run a duty for ever: at once again while there is plenty to do, later and later while it fails."""
     failures = 0
     while True:
+        end_if_cancelled()
         pause_ms = every_ms
         try:
             if await duty() >= limits.DUTY_BATCH_MAX:

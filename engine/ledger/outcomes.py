@@ -3,11 +3,13 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 
 import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
+from engine.cancellation import end_if_cancelled
 from engine.ledger.captures import Captures
 from engine.ledger.records import CaptureOutcome
 from engine.limits import OUTCOME_POLL_MS, WEBHOOK_WAIT_MS
@@ -72,10 +74,9 @@ class Outcomes:
                 left = deadline - loop.time()
                 if outcome is not None or left <= 0:
                     return outcome
-                try:
-                    await asyncio.wait_for(woken.wait(), min(left, OUTCOME_POLL_MS / 1000))
-                except TimeoutError:
-                    continue
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(min(left, OUTCOME_POLL_MS / 1000)):
+                        await woken.wait()
                 woken.clear()
         finally:
             self._waiters[session_id].discard(woken)
@@ -87,6 +88,7 @@ class Outcomes:
             try:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:
                     await subscription.subscribe(CHANNEL)
+                    end_if_cancelled()
                     async for message in subscription.listen():
                         self._wake(message["data"])
             except (RedisError, OSError) as error:

@@ -47,7 +47,7 @@ class Partitions:
         await self._connection.execute(query("beat_worker"), self._worker, self._name)
         for row in await self._connection.fetch(query("end_stale_workers"), self._worker, WORKER_STALE_MS, APPLICATION):
             log.warning("worker_frozen", worker=str(row["id"]), sessions_ended=row["ended"])
-        live = await self._connection.fetchval(query("count_workers"))
+        live = await self._connection.fetchval(query("count_workers"), APPLICATION)
         share = math.ceil(PARTITIONS / max(live, 1))
         surplus = self._owned[share:]
         if surplus:

@@ -17,6 +17,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from engine import limits
+from engine.cancellation import end_if_cancelled
 from engine.errors import Unavailable
 from engine.ledger.database import LOST, prepare_connection
 from engine.ledger.fact_stream import Entry, FactStreams
@@ -107,6 +108,7 @@ class FactReader:
 
     async def _turn(self, session: _Session) -> None:
         """Do what is due, then wait for facts until the next heartbeat."""
+        end_if_cancelled()
         if time.monotonic() >= session.next_beat:
             await self._beat(session)
         try:
