@@ -156,7 +156,8 @@ class House:
     def bits(self, name: str) -> set[int]:
         """Give the seats of a bitmap; its sentinel must stand."""
         raw = self.redis.get(self.key(name))
-        assert raw is not None and len(raw) == self.seats // 8 + 1, name
+        assert raw is not None, name
+        assert len(raw) == self.seats // 8 + 1, name
         found = {i for i in range(8 * len(raw)) if raw[i >> 3] & (0x80 >> (i & 7))}
         assert self.seats in found, f"{name} has lost its sentinel"
         return found - {self.seats}
