@@ -129,17 +129,21 @@ class Payments:
 
     async def _open_session(self, hold: Hold, payment: Payment) -> Payment:
         showtime = await self._catalogue.showtime(hold.showtime)
-        payment_url = await self._gateway.create_session(
-            NewSession(
-                session_id=payment.session_id,
-                amount_minor=payment.amount_minor,
-                currency=payment.currency,
-                description=f"{showtime.movie}, {showtime.cinema}: {len(hold.seats)} x ticket",
-                expires_at_ms=payment.expires_at_ms,
-                return_url=payment.return_url,
-                cancel_url=payment.cancel_url,
-            )
+        session = NewSession(
+            session_id=payment.session_id,
+            amount_minor=payment.amount_minor,
+            currency=payment.currency,
+            description=f"{showtime.movie}, {showtime.cinema}: {len(hold.seats)} x ticket",
+            expires_at_ms=payment.expires_at_ms,
+            return_url=payment.return_url,
+            cancel_url=payment.cancel_url,
         )
+        try:
+            payment_url = await self._gateway.create_session(session)
+        except Refusal:
+            await self._ledger.fail_payment(payment.gateway, payment.session_id, "gateway_refused")
+            await self._give_more_time(hold.id)
+            raise
         await self._ledger.store_payment_url(payment.session_id, payment_url)
         return msgspec.structs.replace(payment, payment_url=payment_url)
 

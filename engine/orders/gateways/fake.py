@@ -49,6 +49,8 @@ class FakeGateway:
     async def create_session(self, session: NewSession) -> str:
         """Open a session; see `Gateway.create_session`."""
         answer = await self._post("/sessions", msgspec.json.encode(session), GATEWAY_TIMEOUT_S)
+        if answer.status_code in (400, 409, 422):
+            raise Refusal("not_payable", "The gateway refuses this payment.")
         if answer.status_code not in (200, 201):
             raise Unavailable("gateway_unavailable", f"the gateway answered {answer.status_code}", outcome="unknown")
         return msgspec.json.decode(answer.content, type=SessionOpened).payment_url

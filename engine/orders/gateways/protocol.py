@@ -51,7 +51,8 @@ class Gateway(Protocol):
         Asking again with the same session id gives the same session.
 
         Raises:
-            Unavailable: `gateway_unavailable`.
+            Refusal: `not_payable`, the gateway will never open this session.
+            Unavailable: `gateway_unavailable`, away or in trouble; it may have opened the session.
         """
         ...
 

@@ -153,8 +153,9 @@ async def test_texts_of_a_session_are_escaped(tmp_path):
 async def test_only_http_links_are_taken(tmp_path):
     """A return address that runs a script is refused when the session is opened."""
     async with till(tmp_path, Seller()) as (gateway, _browser):
-        with pytest.raises(Unavailable):
+        with pytest.raises(Refusal) as refused:
             await gateway.create_session(session(return_url="javascript:alert(1)"))
+    assert refused.value.code == "not_payable"
 
 
 async def test_opening_a_session_again_changes_nothing(tmp_path):

@@ -2,13 +2,17 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
+from engine.catalogue.floor_plans import draw_layout
 from engine.errors import Refusal, Unavailable
-from engine.ledger.records import Capture, Judgement
+from engine.ledger.records import Capture, Judgement, Payment
 from engine.orders.gateways.protocol import PaymentEvent
 from engine.orders.payments import NEVER_TICKETS, Payments
+from engine.orders.records import Checkout
 from engine.seats.ids import HoldId
+from engine.seats.records import Hold
 
 BOOKING = str(HoldId(1_800_000_000_000, 7, 42))
 CAPTURE = Capture(
@@ -26,10 +30,67 @@ CAPTURE = Capture(
 SELL = Judgement(verdict="sell", newest=True, booking_id=BOOKING, capture=CAPTURE)
 
 
+HOLD = Hold(
+    id=BOOKING,
+    showtime=42,
+    owner=7,
+    status="PENDING",
+    seats=(1, 2),
+    claimed_at_ms=0,
+    deadline_ms=900_000,
+    extensions_left=0,
+    extendable_until_ms=0,
+    payment_open=True,
+    subject_key=b"",
+    checkout=msgspec.json.encode(
+        Checkout(
+            subject="someone", email="a@b.example", phone=None, locale="id", currency="IDR", prices={"REGULAR": 50}
+        )
+    ),
+    version=1,
+    now_ms=0,
+)
+
+
+def payment_of(intent):
+    """Give the payment that the ledger makes of an intent."""
+    return Payment(
+        session_id=intent.session_id,
+        gateway=intent.gateway,
+        booking_id=intent.booking_id,
+        status="PENDING",
+        amount_minor=intent.amount_minor,
+        currency=intent.currency,
+        payment_url=None,
+        return_url=intent.return_url,
+        cancel_url=intent.cancel_url,
+        failure_code=None,
+        expires_at_ms=intent.expires_at_ms,
+        created_at_ms=0,
+    )
+
+
+class Shelf:
+    """Stands for the catalogue, and for its only showtime."""
+
+    layout_id = 1
+    currency = "IDR"
+    prices = {"REGULAR": 50}  # noqa: RUF012 (nobody changes it)
+    movie = "The Test"
+    cinema = "Test"
+
+    async def showtime(self, number):
+        return self
+
+    async def layout(self, layout_id):
+        return draw_layout("hall", ["A RRRR"])
+
+
 class Stage:
     """Plays seat engine, ledger, outcomes and gateway; notes what is asked of each, in order."""
 
     name = "fake"
+    pool = None
 
     def __init__(self, judgement=SELL, *, refusal=None, outcome="TICKETS"):
         self.judgement = judgement
@@ -72,18 +133,65 @@ class Stage:
     async def expire_booking(self, booking_id):
         self.done.append("expire_booking")
 
+    async def open_payment(self, hold_id, subject):
+        self.done.append("open_payment")
+        return HOLD
+
+    async def record_intent(self, intent):
+        self.done.append("record_intent")
+        self.intent = intent
+        return payment_of(intent), True
+
+    async def create_session(self, session):
+        self.done.append("create_session")
+        if self.refusal:
+            raise self.refusal
+        return f"http://till/{session.session_id}"
+
+    async def store_payment_url(self, session_id, payment_url):
+        self.done.append(f"store_payment_url {payment_url == f'http://till/{session_id}'}")
+
+    async def fail_payment(self, gateway, session_id, failure_code):
+        self.done.append(f"fail_payment {failure_code}")
+
     async def close(self):
         self.done.append("close")
 
 
 def payments(stage):
     """Build payments on a stage."""
-    return Payments(stage, None, stage, stage, stage)
+    return Payments(stage, Shelf(), stage, stage, stage)
 
 
 async def handle(stage):
     """Let an event come in."""
     return await payments(stage).handle_event({}, b"", 0)
+
+
+@pytest.mark.covers("004.14")
+async def test_the_intent_is_in_the_ledger_before_the_gateway_is_asked():
+    """Seats are fixed, then written down with buyer, prices and our own session id; only then money may move."""
+    stage = Stage()
+    begun = await payments(stage).begin_payment(BOOKING, "someone")
+    assert stage.done == ["open_payment", "record_intent", "create_session", "store_payment_url True"]
+    assert (begun.created, begun.payment.payment_url) == (True, f"http://till/{stage.intent.session_id}")
+    assert (stage.intent.amount_minor, stage.intent.expires_at_ms, stage.intent.email) == (100, 900_000, "a@b.example")
+
+
+async def test_a_gateway_that_is_away_leaves_the_intent():
+    """It may have opened the session, so the payment stays as it is and is asked for again."""
+    stage = Stage(refusal=Unavailable("gateway_unavailable"))
+    with pytest.raises(Unavailable):
+        await payments(stage).begin_payment(BOOKING, "someone")
+    assert stage.done == ["open_payment", "record_intent", "create_session"]
+
+
+async def test_a_gateway_that_refuses_a_session_has_failed_it():
+    """It will never open this one: the payment is FAILED, and the seats may be changed again."""
+    stage = Stage(refusal=Refusal("not_payable"))
+    with pytest.raises(Refusal):
+        await payments(stage).begin_payment(BOOKING, "someone")
+    assert stage.done[-2:] == ["fail_payment gateway_refused", "close_payment"]
 
 
 async def test_money_is_recorded_before_a_seat_is_sold_and_the_outcome_awaited():
