@@ -7,9 +7,7 @@ import asyncpg
 import pytest
 
 from engine.catalogue.policies import PolicyOverrides
-from engine.catalogue.records import (
-    ShowtimeChange,
-)
+from engine.catalogue.records import ShowtimeChange
 from engine.errors import Refusal
 from tests.sql.stage import PRICES, anybody, count, noon, refusal_of
 
@@ -92,6 +90,28 @@ async def test_of_two_operators_at_once_one_gets_the_hall(stage, pool):
     assert await count(pool, "showtimes") == 10
 
 
+async def test_who_plans_a_hall_waits_for_who_plans_it_now(stage, pool):
+    """A second operator looks for overlaps only when the first is done, and is told which showtime is in the way."""
+    (number,) = await stage.add(stage.show(noon(9)))
+    async with pool.acquire() as first:
+        plan = first.transaction()
+        await plan.start()
+        # What the desk itself takes; the foreign key of a new showtime would not wait for it.
+        await first.execute("SELECT FROM auditoriums WHERE id = $1 FOR NO KEY UPDATE", stage.auditorium)
+        second = asyncio.ensure_future(stage.add(stage.show(noon(1))))
+        await waiting(pool, 1)
+        await first.execute(
+            "UPDATE showtimes SET starts_at = $2, ends_at = $3, sales_stop_at = $2 WHERE id = $1",
+            number,
+            noon(1) + timedelta(minutes=30),
+            noon(1) + timedelta(hours=2),
+        )
+        await plan.commit()
+    with pytest.raises(Refusal) as refused:
+        await second
+    assert refused.value.details["conflicts"][0]["showtime_id"] == number
+
+
 async def test_the_table_itself_keeps_shows_apart(stage, pool):
     """Without the desk's lock the exclusion constraint still refuses an overlap; a cancelled show does not count."""
     (number,) = await stage.add(stage.show())
@@ -139,8 +159,9 @@ async def waiting(pool, sessions):
     """Wait until so many sessions of this database wait for a lock."""
     statement = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     # Not inside a transaction, which would see the same picture for ever.
-    while await pool.fetchval(statement) < sessions:
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(10):
+        while await pool.fetchval(statement) < sessions:
+            await asyncio.sleep(0.01)
 
 
 async def test_what_was_sold_is_not_moved(catalogue, stage, pool):
