@@ -29,8 +29,9 @@ async def echo(lane, text):
 
 async def connected(lane):
     """Wait until calls go through again."""
-    while True:
-        try:
-            return await echo(lane, "here?")
-        except Unavailable:
-            await asyncio.sleep(0.005)
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                return await echo(lane, "here?")
+            except Unavailable:
+                await asyncio.sleep(0.005)

@@ -74,7 +74,7 @@ class Connection(asyncio.Protocol):
         return future
 
     def _flush(self) -> None:
-        if self._unwritten and not self._paused and self._transport is not None:
+        if self._unwritten and self._transport is not None:
             packed = b"".join(self._unwritten)
             self._unwritten.clear()
             self._transport.write(packed)

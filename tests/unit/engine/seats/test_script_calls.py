@@ -7,6 +7,7 @@ import pytest
 from engine import limits
 from engine.errors import Unavailable
 from engine.seats.keys import showtime_key
+from engine.seats.records import Request
 from engine.seats.seat_map import summary
 from tests.showtimes import ANNA, refused
 
@@ -45,6 +46,16 @@ async def test_another_stamp_and_damage_are_restored(engine, restorer, redis_cli
     await redis_client.set(showtime_key(42, "holds"), "text")
     assert (await engine.claim_seats(42, ANNA, [6])).seats == (6,)
     assert [why for _, why in restorer.calls] == ["stale_generation", "damaged", "damaged"]
+
+
+async def test_a_remembered_request_of_another_type_is_damage(engine, restorer, redis_client):
+    """An error of Redis about a key's type asks for a restore; one that does not help is told as frozen."""
+    restorer.loads = {42: {}}
+    await redis_client.rpush(showtime_key(42, "meta").removesuffix("meta") + "request:r", "x")
+    with pytest.raises(Unavailable) as caught:
+        await engine.claim_seats(42, ANNA, [1], Request(id="r", fingerprint="f"))
+    assert caught.value.code == "showtime_frozen"
+    assert restorer.calls == [(42, "damaged")]
 
 
 async def test_what_cannot_be_restored_says_why(engine, restorer):

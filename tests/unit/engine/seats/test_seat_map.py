@@ -12,9 +12,8 @@ from engine.seats.seat_map import SeatMapHistory, changes_between, compact, stat
 WORDS = ("AVAILABLE", "LOCKED", "SOLD", "BLOCKED")
 SEATS = 83
 LAYOUTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=200)
-MAPS_OF_ONE_SHOWTIME = st.lists(
-    st.lists(st.sampled_from(WORDS), min_size=SEATS, max_size=SEATS), min_size=2, max_size=12
-)
+PICTURES = st.text("0123", min_size=SEATS, max_size=SEATS).map(lambda digits: [WORDS[int(digit)] for digit in digits])
+MAPS_OF_ONE_SHOWTIME = st.lists(PICTURES, min_size=2, max_size=6)
 
 
 def make_map(words, version=1, mine=(), showtime=42):
