@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from tests.lua.house import ANN, BOB, BOOKING, HoldAnswer, House
+from tests.lua.house import ANN, BOB, BOOKING, EVE, HoldAnswer, House
 
 SUCCESS = {
     "claim_seats": "claimed",
@@ -39,7 +39,7 @@ class Prepared:
         """Give the arguments with which a script succeeds here."""
         held, booking = self.held, self.booking
         arguments: dict[str, Callable[[], tuple[Any, ...]]] = {
-            "claim_seats": lambda: (ANN, 10, 11),
+            "claim_seats": lambda: (EVE, 10, 11),
             "change_hold": lambda: (*held.name, ANN, 1, 12, 1),
             "extend_hold": lambda: (*held.name, ANN),
             "release_hold": lambda: (*held.name, ANN, "cancelled", "customer"),
