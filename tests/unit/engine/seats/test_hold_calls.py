@@ -8,6 +8,7 @@ from engine.seats.seat_map import statuses, summary
 from tests.showtimes import ANNA, BUDI, CHECKOUT, HOUR_MS, load_showtime, make_policy, named, read_facts, refused
 
 
+@pytest.mark.covers("000.12", "001.9", "002.2")
 async def test_a_claim_gives_a_hold(engine, redis_lane):
     """Ids, times by Redis' clock, and what may be done next."""
     hold = await engine.claim_seats(42, ANNA, [8, 7])
@@ -23,6 +24,7 @@ async def test_a_claim_gives_a_hold(engine, redis_lane):
     assert hold.replayed is False
 
 
+@pytest.mark.covers("002.4", "004.6", "004.12")
 async def test_taken_seats_are_told_with_their_reasons(engine):
     """LOCKED by others without their id, LOCKED_BY_ME with it, SOLD and BLOCKED; nothing is claimed."""
     theirs = await engine.claim_seats(42, BUDI, [1])
@@ -137,6 +139,7 @@ async def test_a_hold_is_extended(engine):
         await engine.extend_hold(named(hold), ANNA)
 
 
+@pytest.mark.covers("002.13")
 async def test_a_hold_is_released_once(engine, redis_client):
     """Only by its owner or the system; then its seats are free, and again is no harm."""
     hold = await engine.claim_seats(42, ANNA, [1, 2])
@@ -224,6 +227,7 @@ async def test_holds_are_read_by_owners_and_operators(engine):
     assert [line.id for line in (await engine.read_holds(42, offset=1, limit=1)).holds] == [holds[2].id]
 
 
+@pytest.mark.covers("000.14", "001.27")
 async def test_lapsed_holds_are_free_and_expire(engine, redis_client):
     """After its deadline a hold is gone for every reader; expiring it only tells the viewers."""
     await load_showtime(engine, 7, hold_ttl_ms=30)

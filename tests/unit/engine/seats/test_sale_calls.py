@@ -4,6 +4,7 @@ from engine.seats.seat_map import statuses
 from tests.showtimes import ANNA, BUDI, CHECKOUT, named, read_facts, refused
 
 
+@pytest.mark.covers("000.13", "001.13", "002.7")
 async def test_a_sale_is_made_once(engine, redis_client):
     """LOCKED becomes SOLD with one fact; a repeat gives the same sale."""
     hold = await engine.claim_seats(42, ANNA, [1, 2])

@@ -13,6 +13,7 @@ from engine.seats.seat_map import statuses, summary
 from tests.showtimes import ANNA, BUDI, load_showtime, make_policy, named, refused
 
 
+@pytest.mark.covers("004.3")
 async def test_the_map_shows_each_viewer_their_own(engine):
     """`mine` are the asking subject's locked seats; a known version costs no bitmaps."""
     await engine.claim_seats(42, BUDI, [1])
