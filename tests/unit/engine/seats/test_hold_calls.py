@@ -1,5 +1,7 @@
 """Holds through their real scripts: arguments in their places, answers decoded, refusals with what helps."""
 
+import pytest
+
 from engine import limits
 from engine.errors import Refusal
 from engine.seats.ids import HoldId, subject_key

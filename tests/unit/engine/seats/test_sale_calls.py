@@ -1,5 +1,7 @@
 """Sales and restocks through their real scripts."""
 
+import pytest
+
 from engine.seats.seat_map import statuses
 from tests.showtimes import ANNA, BUDI, CHECKOUT, named, read_facts, refused
 
