@@ -17,6 +17,8 @@ FAILED_STATUS = 1
 INTERRUPTED_STATUS = 130
 DRAIN_S = 5
 """How long the API finishes requests that it has begun when it is told to stop."""
+KEEP_ALIVE_S = 75
+"""Longer than load balancers keep idle connections: who closes first must not be the one who may be sent a request."""
 
 app = typer.Typer(
     name="seatlock",
@@ -95,6 +97,7 @@ def api() -> None:
         server_header=False,
         log_level=settings.log_level,
         timeout_graceful_shutdown=DRAIN_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
     uvicorn.Server(config).run(sockets=[server])
 

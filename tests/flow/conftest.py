@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from urllib.request import urlopen
 
 import asyncpg
 import httpx
@@ -17,7 +19,7 @@ from engine.ledger.database import open_pool
 from engine.listening import free_port
 from engine.settings import Settings
 from tests.conftest import RedisServer
-from tests.flow.town import TOKEN_SECRET, WEBHOOK_SECRET, Town, environ_of, open_town
+from tests.flow.town import START_TIMEOUT_S, TOKEN_SECRET, WEBHOOK_SECRET, Town, environ_of, open_town
 from tests.processes import wait_until
 from tests.small_catalogue import SmallCatalogue, small_catalogue
 
@@ -34,11 +36,10 @@ def policy_changes() -> dict[str, int]:
     return {}
 
 
-@pytest.fixture
-def settings(redis_url: str, database_url: str, tmp_path: Path, settings_changes: dict[str, object]) -> Settings:
+def make_settings(data_dir: Path, redis_url: str, database_url: str, **changes: object) -> Settings:
     """Settings of servers that only this test has."""
     values: dict[str, object] = {
-        "data_dir": tmp_path,
+        "data_dir": data_dir,
         "redis_url": redis_url,
         "database_url": database_url,
         "gateway_url": "http://127.0.0.1:1",
@@ -47,7 +48,15 @@ def settings(redis_url: str, database_url: str, tmp_path: Path, settings_changes
         "log_level": "warning",
         "rate_limit": "off",
     }
-    return Settings(**(values | settings_changes))
+    return Settings(**(values | changes))
+
+
+@pytest.fixture
+def settings(redis_url: str, database_url: str, tmp_path: Path, settings_changes: dict[str, object]) -> Settings:
+    """Settings of servers that only this test has."""
+    return make_settings(
+        **{"data_dir": tmp_path, "redis_url": redis_url, "database_url": database_url} | settings_changes
+    )
 
 
 @pytest.fixture
@@ -99,57 +108,47 @@ class Part:
     log: Path
 
 
-@pytest.fixture
-def start_part(settings: Settings, small: SmallCatalogue, tmp_path: Path) -> Iterator[Callable[[str], Part]]:
-    """A function that starts `api` or `worker`; every process ends with the test."""
-    with ExitStack() as stack:
-
-        def start(command: str) -> Part:
-            port = free_port("127.0.0.1", 0) if command == "api" else 0
-            log = tmp_path / f"{command}-{port}.log"
-            with log.open("ab") as file:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "engine.cli", command],
-                    cwd=tmp_path,
-                    env=environ_of(settings, SEATLOCK_PORT=str(port)) if port else environ_of(settings),
-                    stdout=file,
-                    stderr=file,
-                )
-            stack.callback(_end, process)
-            url = f"http://127.0.0.1:{port}" if port else ""
-            if url:
-                assert wait_until(lambda: _answers(url) or process.poll() is not None), log.read_text()
-            assert process.poll() is None, log.read_text()
-            return Part(process, url, log)
-
-        yield start
+@contextmanager
+def run_parts(settings: Settings, *commands: str) -> Iterator[list[Part]]:
+    """Run `seatlock api` and `seatlock worker` processes for the length of a block; an API answers when it begins."""
+    parts = []
+    try:
+        parts.extend(_launch(settings, command) for command in commands)
+        for part in parts:
+            ready = wait_until(partial(_is_ready, part), START_TIMEOUT_S)
+            assert ready, part.log.read_text()
+            assert part.process.poll() is None, part.log.read_text()
+        yield parts
+    finally:
+        for part in parts:
+            part.process.terminate()
+        for part in parts:
+            _end(part.process)
 
 
-@pytest.fixture
-def api_process(start_part: Callable[[str], Part]) -> tuple[Part, Part]:
-    """Two API processes over the same servers."""
-    return start_part("api"), start_part("api")
-
-
-@pytest.fixture
-def worker_process(start_part: Callable[[str], Part]) -> Part:
-    """A worker."""
-    return start_part("worker")
-
-
-@pytest.fixture
-async def api_clients(api_process: tuple[Part, Part]) -> AsyncIterator[tuple[httpx.AsyncClient, ...]]:
-    """A client of each API process, with room for hundreds of requests at once."""
-    limits = httpx.Limits(max_connections=600, max_keepalive_connections=600)
-    async with AsyncExitStack() as stack:
-        yield tuple(
-            [
-                await stack.enter_async_context(
-                    httpx.AsyncClient(base_url=part.url, limits=limits, timeout=30, trust_env=False)
-                )
-                for part in api_process
-            ]
+def _launch(settings: Settings, command: str) -> Part:
+    port = free_port("127.0.0.1", 0) if command == "api" else 0
+    log = settings.data_dir / f"{command}-{port}.log"
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "engine.cli", command],
+            cwd=settings.data_dir,
+            env=environ_of(settings, SEATLOCK_PORT=str(port)) if port else environ_of(settings),
+            stdout=file,
+            stderr=file,
         )
+    return Part(process, f"http://127.0.0.1:{port}" if port else "", log)
+
+
+def _is_ready(part: Part) -> bool:
+    if not part.url or part.process.poll() is not None:
+        return True
+    try:
+        # Not httpx, which makes a TLS context for every look.
+        with urlopen(f"{part.url}/api/v1/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 @pytest.fixture(scope="session")
@@ -164,15 +163,7 @@ def town(
         yield town
 
 
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/api/v1/health", trust_env=False).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
 def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
     try:
         process.wait(10)
     except subprocess.TimeoutExpired:
