@@ -225,3 +225,8 @@ async def eventually(look, timeout_s=10):
 def as_uuid(owner, showtime=SHOWTIME):
     """Give a booking's id as PostgreSQL does."""
     return UUID(booking_id(owner, showtime))
+
+
+async def is_delivered(streams, entry):
+    """Whether the reader has taken an entry of SHOWTIME's stream."""
+    return (await streams.position(partition_of(SHOWTIME))).delivered >= entry
