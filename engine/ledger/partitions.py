@@ -45,8 +45,7 @@ class Partitions:
             The partitions taken, and those given up.
         """
         await self._connection.execute(query("beat_worker"), self._worker, self._name)
-        for row in await self._connection.fetch(query("end_stale_workers"), self._worker, WORKER_STALE_MS, APPLICATION):
-            log.warning("worker_frozen", worker=str(row["id"]), sessions_ended=row["ended"])
+        await self._end_frozen()
         live = await self._connection.fetchval(query("count_workers"), APPLICATION)
         share = math.ceil(PARTITIONS / max(live, 1))
         surplus = self._owned[share:]
@@ -61,6 +60,13 @@ class Partitions:
         await self._connection.execute(query("unlock_partitions"), LOCK_CLASS, self._owned)
         self._owned = []
         await self._connection.execute(query("remove_worker"), self._worker)
+
+    async def _end_frozen(self) -> None:
+        stale = await self._connection.fetch(query("remove_stale_workers"), self._worker, WORKER_STALE_MS)
+        if stale:
+            names = [f"{APPLICATION}{row['id']}" for row in stale]
+            ended = await self._connection.fetchval(query("end_sessions"), names)
+            log.warning("workers_frozen", names=names, sessions_ended=ended)
 
     async def _take(self, wanted: int) -> list[int]:
         if wanted <= 0:

@@ -135,6 +135,8 @@ class Restorer:
 
     async def _load(self, showtime: int, deadline: float, *, force: bool, again: bool) -> None:
         """Load until it stays: `force` what is loaded, `again` even if it is sound."""
+        # The wait that may be long comes before the nonce, which would keep others from loading if we gave up.
+        await self._drain.wait(showtime, deadline)
         while True:
             nonce = uuid4().hex
             begun = await self._seats.begin_load(showtime, nonce, force=force)

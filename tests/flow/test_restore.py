@@ -1,0 +1,248 @@
+"""Losing Redis, wholly or in part: what was sold, blocked, cancelled or counted comes back from the ledger."""
+
+import asyncio
+import shutil
+
+import pytest
+
+from engine.embedded.valkey import EmbeddedValkey
+from engine.errors import Unavailable
+from engine.ledger import restore as restore_module
+from engine.ledger.blocks import NewBlock
+from engine.ledger.records import BlockSeat
+from engine.seats.ids import parse_hold_id
+from engine.seats.keys import partition_key, partition_of, showtime_key
+from tests.conftest import find_redis
+from tests.houses import ANNA, BUDI, open_house
+from tests.ledgers import eventually
+from tests.showtimes import refused
+
+
+@pytest.fixture
+async def house(settings, small):
+    """The engine over a Redis that has never heard of the showtime."""
+    async with open_house(settings, small) as house:
+        yield house
+
+
+@pytest.mark.covers("001.30")
+async def test_total_loss_of_redis_loses_holds_and_unpaid_bookings_and_nothing_else(house):
+    """FLUSHALL: the next claim brings back sold seats with their sales, blocks and counts; holds are gone (I14)."""
+    async with house.worker():
+        capture = await house.ticketed([0, 1])
+        await block(house, [8, 9])
+        await house.check_out([4], BUDI)
+        assert await house.map() == ({0, 1}, {4}, {8, 9})
+        await house.runtime.redis.flushall()
+        assert await house.map() == ({0, 1}, set(), {8, 9})
+        with refused("seats_taken"):
+            await house.seats.claim_seats(house.showtime, BUDI, [1, 2])
+        again = await house.ticketed([4], BUDI)
+    booking = await house.ledger.read_booking(capture.booking_id)
+    assert booking.status == "CONFIRMED"
+    assert await house.fetch("SELECT seq FROM facts ORDER BY seq") == [(1,), (2,)]
+    assert again.booking_id != capture.booking_id
+
+
+async def test_counts_per_customer_survive_a_reload(settings, small):
+    """I13: what a customer has bought still counts after Redis has lost everything."""
+    changed = await small.add_showtime(auditorium=small.auditorium, days=2)
+    async with open_house(settings, small) as house:
+        house.showtime = changed
+        async with house.worker():
+            await house.ticketed(range(10))
+            await house.ticketed(range(10, 19))
+            await house.runtime.redis.flushall()
+            with refused("seat_limit"):
+                await house.seats.claim_seats(changed, ANNA, [20, 21])
+            assert (await house.seats.claim_seats(changed, ANNA, [20])).seats == (20,)
+
+
+async def test_many_loaders_at_once_load_one_state(settings, small):
+    """Twenty callers in two processes' runtimes: everybody is served, each seat has one owner (I1)."""
+    async with open_house(settings, small) as one, open_house(settings, small) as two, one.worker():
+        await one.ticketed([0])
+        for loss in ("flushall", "damage"):
+            if loss == "flushall":
+                await one.runtime.redis.flushall()
+            else:
+                await one.runtime.redis.delete(showtime_key(one.showtime, "locked"))
+            claims = [
+                (one, two)[caller % 2].seats.claim_seats(one.showtime, f"guest:{loss}{caller}", [1 + caller % 10])
+                for caller in range(20)
+            ]
+            answers = await asyncio.gather(*claims, return_exceptions=True)
+            held = [answer.seats[0] for answer in answers if not isinstance(answer, Exception)]
+            refusals = [getattr(answer, "code", answer) for answer in answers if isinstance(answer, Exception)]
+            assert sorted(held) == list(range(1, 11))
+            assert refusals == ["seats_taken"] * 10
+            assert await one.map() == ({0}, set(range(1, 11)), set())
+
+
+async def test_a_showtime_that_is_cancelled_while_it_is_loaded_stays_cancelled(house, monkeypatch):
+    """Schedule: the load has read OPEN; the operator cancels; the load's last step comes too late (I12)."""
+    read = restore_module.Restorer._read_ledger
+    reads = []
+
+    async def read_then_cancel(self, *args):
+        known = await read(self, *args)
+        reads.append(known["status"])
+        if len(reads) == 1:
+            await house.fetch("UPDATE showtimes SET status = 'CANCELLED'")
+            await house.seats.close_showtime(house.showtime)
+        return known
+
+    monkeypatch.setattr(restore_module.Restorer, "_read_ledger", read_then_cancel)
+    with refused("showtime_closed"):
+        await house.seats.claim_seats(house.showtime, ANNA, [1])
+    assert reads == ["open", "cancelled"]
+
+
+async def test_facts_on_their_way_are_waited_for(house, monkeypatch):
+    """The keys are gone, the fact is not: no load before the ledger has it, so a sold seat never seems free."""
+    monkeypatch.setattr(restore_module, "LOAD_WAIT_MS", 300)
+    capture = await house.sell([0])
+    await house.runtime.redis.delete(showtime_key(house.showtime, "meta"))
+    with pytest.raises(Unavailable, match="Facts of the showtime") as raised:
+        await house.seats.claim_seats(house.showtime, BUDI, [0])
+    assert (raised.value.code, raised.value.outcome) == ("showtime_frozen", "definite")
+    async with house.worker():
+        assert await house.outcome(capture) == "TICKETS"
+        with refused("seats_taken"):
+            await house.seats.claim_seats(house.showtime, BUDI, [0])
+
+
+async def test_facts_of_other_showtimes_are_not_waited_for(house, small):
+    """With no worker running, a showtime without pending facts still loads."""
+    numbers = [await small.add_showtime(days=2 + day) for day in range(130)]
+    other = next(number for number in numbers if partition_of(number) == partition_of(house.showtime))
+    await house.sell([0])
+    house.showtime = other
+    assert await house.map() == (set(), set(), set())
+
+
+@pytest.mark.parametrize("day", [-3, None])
+async def test_what_is_over_or_unknown_is_not_loaded(house, small, pool, day):
+    """Past its end + 24 h a showtime is closed for ever; one that never was is not found."""
+    number = 4_000_000_000
+    if day is not None:
+        number = await small.add_showtime(days=5)
+        await pool.execute(
+            "UPDATE showtimes SET starts_at = now() - interval '3 days', ends_at = now() - interval '25 hours', "
+            "sales_open_at = now() - interval '4 days', sales_stop_at = now() - interval '3 days' WHERE id = $1",
+            number,
+        )
+    with refused("not_found" if day is None else "showtime_closed"):
+        await house.seats.claim_seats(number, ANNA, [1])
+    assert await house.runtime.redis.exists(showtime_key(number, "meta")) == 0
+
+
+@pytest.fixture
+async def restartable(redis_server, tmp_path):
+    """A server of the same kind with an append-only file, which the test may stop and start."""
+    server = EmbeddedValkey(tmp_path / "restartable", find_redis(redis_server.kind), appendfsync="always")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def on_restartable(settings, restartable):
+    """Settings that name it."""
+    return type(settings)(
+        **{name: getattr(settings, name) for name in settings.__struct_fields__} | {"redis_url": restartable.url}
+    )
+
+
+async def lane_is_back(house, generation):
+    """Whether the lane has found the Redis that came after."""
+    return house.runtime.lane.generation > generation
+
+
+async def test_a_restart_with_all_data_keeps_the_holds(on_restartable, restartable, small):
+    """Stream drained, seq equal, status and blocks equal: adopted under the new generation, nothing is lost."""
+    async with open_house(on_restartable, small) as house, house.worker():
+        await house.ticketed([0])
+        await block(house, [9])
+        hold = await house.check_out([4], BUDI)
+        generation = house.runtime.lane.generation
+        await asyncio.to_thread(restartable.stop)
+        await asyncio.to_thread(restartable.start)
+        await eventually(lambda: lane_is_back(house, generation), 20)
+        assert await house.map() == ({0}, {4}, {9})
+        assert (await house.seats.read_hold(parse_hold_id(hold.id), BUDI)).deadline_ms == hold.deadline_ms
+        await house.ticketed([5])
+        assert await house.fetch("SELECT generation, seq FROM facts ORDER BY 1, 2") == [(1, 1), (2, 1)]
+        assert await house.fetch("SELECT load_count FROM showtimes") == [(1,)]
+
+
+@pytest.mark.parametrize("lost", ["sale", "block"])
+async def test_a_restart_with_lost_data_is_rebuilt(on_restartable, restartable, small, lost):
+    """An older copy comes back: the ledger is ahead in seq, or has a block that leaves no fact."""
+    async with open_house(on_restartable, small) as house, house.worker():
+        await house.ticketed([0])
+        await house.check_out([4], BUDI)
+        generation = house.runtime.lane.generation
+        shutil.copytree(
+            restartable.folder, restartable.folder.with_name("copy"), ignore=shutil.ignore_patterns("*.sock")
+        )
+        if lost == "sale":
+            await house.ticketed([1])
+        else:
+            await block(house, [9])
+        await asyncio.to_thread(restartable.stop)
+        shutil.rmtree(restartable.folder)
+        shutil.copytree(restartable.folder.with_name("copy"), restartable.folder)
+        await asyncio.to_thread(restartable.start)
+        await eventually(lambda: lane_is_back(house, generation), 20)
+        assert await house.map() == (({0, 1}, set(), set()) if lost == "sale" else ({0}, set(), {9}))
+        await house.ticketed([5])
+        assert await house.fetch("SELECT load_count FROM showtimes") == [(2,)]
+
+
+async def test_lost_facts_with_living_bitmaps_are_appended_again(house):
+    """The stream is lost, the seats are not: what was paid in time becomes tickets under the same sale numbers."""
+    async with house.worker():
+        await house.ticketed([0])
+    capture = await house.sell([1, 2])
+    await house.runtime.redis.delete(partition_key(partition_of(house.showtime), "facts"))
+    await house.fetch("UPDATE captures SET captured_at = now() - interval '1 minute', tries = 1 WHERE outcome IS NULL")
+    async with house.worker():
+        await house.duties.find_lost_facts()
+        assert await house.fetch("SELECT reason, automatic FROM rebuilds") == [("facts_missing", True)]
+        await house.duties.rebuild_showtimes()
+        assert await house.outcome(capture) == "TICKETS"
+    owner = parse_hold_id(capture.booking_id).owner
+    assert await house.fetch("SELECT DISTINCT sale_number FROM tickets WHERE session_id = $1", capture.session_id) == [
+        (owner,)
+    ]
+    assert await house.map() == ({0, 1, 2}, set(), set())
+    assert await house.fetch("SELECT count(*) FROM rebuilds") == [(0,)]
+    assert await house.fetch("SELECT seq FROM facts ORDER BY 1") == [(1,), (2,)]
+
+
+async def test_what_waits_for_an_operator_stays_frozen_over_a_loss(house):
+    """A poison fact froze the showtime; FLUSHALL must not open it."""
+    await house.map()
+    await house.fetch("INSERT INTO rebuilds VALUES ($1, 'poison_fact', false) RETURNING 1", house.showtime)
+    for _ in range(2):
+        await house.duties.rebuild_showtimes()
+        with pytest.raises(Unavailable) as raised:
+            await house.seats.claim_seats(house.showtime, ANNA, [1])
+        assert raised.value.code == "showtime_frozen"
+        await house.runtime.redis.flushall()
+        await house.fetch("UPDATE rebuilds SET tried_at = NULL")
+
+
+async def block(house, seats):
+    """Block seats as an operator does: the ledger, Redis, the ledger."""
+    new = NewBlock(
+        showtime=house.showtime,
+        seats=tuple(BlockSeat(seat, house.small.layout.seats[seat].seat) for seat in seats),
+        reason="test",
+        created_by="op",
+    )
+    entered = await house.ledger.add_block(new)
+    await house.seats.block_seats(house.showtime, seats)
+    await house.ledger.finish_block(entered)
+    return entered
