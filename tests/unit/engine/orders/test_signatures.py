@@ -114,6 +114,13 @@ def test_more_signatures_than_allowed_are_refused_even_if_one_fits():
     assert refusal(header) == "bad_signature"
 
 
+def test_two_times_are_refused_even_if_one_is_signed():
+    """There is no telling which of them was meant."""
+    header = sign(SECRET, BODY, NOW_S)
+    assert refusal(f"{header},t={NOW_S}") == "bad_signature"
+    assert refusal(f"t={NOW_S - 1},{header}") == "bad_signature"
+
+
 def test_without_any_secret_nothing_is_accepted():
     """An unset secret does not open the door."""
     assert refusal(sign("", BODY, NOW_S), secrets=()) == "bad_signature"
