@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -93,9 +94,16 @@ def test_folders_are_closed(tmp_path):
     assert make_closed_folder(tmp_path / "data").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_short_path_leads_to_a_deep_folder(tmp_path, monkeypatch):
+@pytest.fixture
+def short_folder():
+    """A temporary folder whose path is short whatever pytest's is; removed afterwards."""
+    with tempfile.TemporaryDirectory() as path:
+        yield path
+
+
+def test_a_short_path_leads_to_a_deep_folder(tmp_path, short_folder, monkeypatch):
     """The link's own folder is closed; one that somebody else prepared is not used."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", short_folder)
     deep = tmp_path.joinpath(*["a-rather-long-name"] * 6)
     deep.mkdir(parents=True)
     link = socket_folder(deep)
