@@ -159,15 +159,18 @@ class Lane:
         while True:
             try:
                 connection = await self._open()
-            except (OSError, TimeoutError, RedisError, Unavailable) as error:
-                self._into_trouble(error)
-            except Exception as error:
-                log.exception("lane.failed", redis=str(self._address))
-                self._into_trouble(error)
-            else:
                 admitted_at_s = monotonic()
                 self._admit(connection)
                 await watch(connection, self._identity, self._clock)
+            except (OSError, TimeoutError, RedisError, Unavailable) as error:
+                self._into_trouble(error)
+            except Exception as error:
+                # Whatever it was, the lane must go on: without its keeper every call would wait for ever.
+                log.exception("lane.failed", redis=str(self._address))
+                if self._connection is not None:
+                    self._connection.abort("the lane failed")
+                self._into_trouble(error)
+            else:
                 if monotonic() - admitted_at_s > limits.LANE_BACKOFF_MAX_MS / 1_000:
                     failures = 0
                 if failures == 0:

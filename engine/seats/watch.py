@@ -18,7 +18,7 @@ async def watch(connection: Connection, identity: Identity | None, clock: RedisC
     """
     oldest: Slot | None = None
     silent_ticks = 0
-    while not await _happens(connection.lost, limits.LANE_TICK_MS / 1_000):
+    while not await happens(connection.lost, limits.LANE_TICK_MS / 1_000):
         if connection.slots and connection.slots[0] is oldest:
             silent_ticks += 1
             if silent_ticks >= limits.LANE_SILENT_TICKS_MAX:
@@ -47,11 +47,12 @@ def _on_replication(connection: Connection, identity: Identity | None, future: "
             connection.abort("Redis changed its role")
 
 
-async def _happens(event: asyncio.Event, timeout_s: float) -> bool:
+async def happens(event: asyncio.Event, timeout_s: float) -> bool:
     """Wait for an event, but not longer than `timeout_s`; tell whether it happened."""
     try:
         async with asyncio.timeout(timeout_s):
             await event.wait()
     except TimeoutError:
-        return False
+        # It may have happened in the very turn in which the time was over.
+        return event.is_set()
     return True
