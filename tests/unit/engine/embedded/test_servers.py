@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -53,13 +54,21 @@ NOBODY = """
 
 
 @pytest.fixture
+def reachable():
+    """A folder that every user can reach; pytest closes its own again whenever another run begins."""
+    with tempfile.TemporaryDirectory() as path:
+        Path(path).chmod(0o711)
+        yield Path(path)
+
+
+@pytest.fixture
 def host(tmp_path):
-    """Starts processes that run both servers in `tmp_path`; ends them all afterwards."""
+    """Starts processes that run both servers, in `tmp_path` if not told otherwise; ends them all afterwards."""
     started = []
 
-    def start(*python: str) -> tuple[subprocess.Popen, list[str]]:
+    def start(*python: str, folder: Path = tmp_path) -> tuple[subprocess.Popen, list[str]]:
         process = subprocess.Popen(
-            [*(python or [sys.executable]), "-c", textwrap.dedent(HOST), str(tmp_path)],
+            [*(python or [sys.executable]), "-c", textwrap.dedent(HOST), str(folder)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -207,13 +216,6 @@ def test_a_server_that_cannot_start_says_why(tmp_path):
         postgres.start()
 
 
-def open_parents(folder: Path) -> None:
-    """Let others pass through the temporary folders that pytest closes, down to `folder`."""
-    for parent in folder.parents:
-        if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)
-
-
 def python_for_nobody() -> list[str]:
     """Give a command line that runs our code as an ordinary user; skips if nobody else can reach our files."""
     become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -226,25 +228,24 @@ def python_for_nobody() -> list[str]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_an_ordinary_user_can_run_both(host, tmp_path):
+def test_an_ordinary_user_can_run_both(host, reachable):
     """No root is needed, and no namespace."""
-    os.chown(tmp_path, 65534, 65534)
-    open_parents(tmp_path)
-    _, (_, database_url, *_) = host(*python_for_nobody())
-    servers = processes_naming(f"postgres -D {tmp_path}")
+    os.chown(reachable, 65534, 65534)
+    process, (_, database_url, *_) = host(*python_for_nobody(), folder=reachable)
+    servers = processes_naming(f"postgres -D {reachable}")
     assert {Path(f"/proc/{pid}").stat().st_uid for pid in servers} == {65534}
     assert query(database_url, "SELECT 1") == "1\n"
+    process.kill()
+    assert wait_until(lambda: not processes_naming(str(reachable)))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another user for PostgreSQL")
-def test_root_without_user_namespaces_runs_postgres_as_nobody(tmp_path):
+def test_root_without_user_namespaces_runs_postgres_as_nobody(reachable):
     """Where user namespaces are switched off, the server becomes `nobody`, who gets one folder and no other."""
-    open_parents(tmp_path)
-    tmp_path.chmod(0o711)
     python_for_nobody()
-    script = tmp_path / "script.py"
+    script = reachable / "script.py"
     script.write_text(textwrap.dedent(NOBODY), encoding="utf-8")
-    command = [sys.executable, Path(__file__).with_name("no_namespaces.py"), script, tmp_path / "data"]
+    command = [sys.executable, Path(__file__).with_name("no_namespaces.py"), script, reachable / "data"]
     done = subprocess.run(
         command, capture_output=True, text=True, cwd=ROOT, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
