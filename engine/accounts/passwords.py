@@ -21,8 +21,8 @@ class Passwords:
         self._hasher = hasher or PasswordHasher()
         self._threads = ThreadPoolExecutor(PASSWORD_HASHES_AT_ONCE, thread_name_prefix="passwords")
         self._waiting = 0
-        # Made at start: the first unknown e-mail must not take longer than a known one.
-        self._nobody = self._hasher.hash("nobody has this password")
+        # Begun at start: the first unknown e-mail must not take longer than a known one.
+        self._nobody = self._threads.submit(self._hasher.hash, "nobody has this password")
 
     async def hash(self, password: str) -> str:
         """Give the argon2id hash with its parameters and salt.
@@ -46,7 +46,7 @@ class Passwords:
 
     def _verify(self, stored: str | None, password: str) -> bool:
         try:
-            return self._hasher.verify(stored or self._nobody, password) and stored is not None
+            return self._hasher.verify(stored or self._nobody.result(), password) and stored is not None
         except (VerificationError, InvalidHashError):
             return False
 
