@@ -1,5 +1,6 @@
 """The folders of embedded servers: closed to others, used by one at a time, with short socket paths."""
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -99,6 +100,14 @@ def socket_folder(folder: Path, *, mode: int = 0o700) -> Path:
     except OSError as error:
         raise CommandError(f"cannot make a short path for the sockets in {home}: {error.strerror}") from None
     return link
+
+
+def forget_socket_folder(path: Path) -> None:
+    """Remove the link that `socket_folder` may have made; the sockets' own folder stays."""
+    if path.is_symlink():
+        path.unlink()
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
 
 
 def _fits(folder: Path) -> bool:

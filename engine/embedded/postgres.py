@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from engine.embedded.binaries import ServerProgram
-from engine.embedded.folders import make_closed_folder, socket_folder
+from engine.embedded.folders import forget_socket_folder, make_closed_folder, socket_folder
 from engine.embedded.identity import unprivileged_identity
 from engine.embedded.kept_process import KeptProcess, start_kept, take_lock
 from engine.errors import CommandError
@@ -84,6 +84,7 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """Stop the server: open transactions are rolled back, everything committed is on disk."""
         self.process.stop()
+        forget_socket_folder(self.socket_folder)
 
     def _make_folders(self) -> None:
         uid = self._identity.set_uid

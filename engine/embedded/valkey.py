@@ -7,7 +7,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from engine.embedded.binaries import ServerProgram
-from engine.embedded.folders import make_closed_folder, socket_folder
+from engine.embedded.folders import forget_socket_folder, make_closed_folder, socket_folder
 from engine.embedded.kept_process import KeptProcess, start_kept, take_lock
 from engine.errors import CommandError
 
@@ -66,6 +66,7 @@ class EmbeddedValkey:
     def stop(self) -> None:
         """Stop the server; what it acknowledged is on disk."""
         self.process.stop()
+        forget_socket_folder(self.socket.parent)
 
     def _config(self) -> str:
         return "\n".join(

@@ -205,8 +205,11 @@ def test_a_deep_folder_works(tmp_path):
         assert client.ping()
     assert query(postgres.url(), "SELECT 1") == "1\n"
     assert valkey.socket.resolve().is_relative_to(deep)
+    links = {valkey.socket.parent.parent, postgres.socket_folder.parent}
+    assert not any(link.is_relative_to(tmp_path) for link in links)
     valkey.stop()
     postgres.stop()
+    assert not any(link.exists() for link in links)
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path):
