@@ -1,2 +1,2 @@
 -- Forget for which cinemas an account works.
-DELETE FROM staff_cinemas WHERE user_id = $1
+DELETE FROM staff_cinemas WHERE user_id = $1;

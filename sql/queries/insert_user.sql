@@ -2,4 +2,4 @@
 INSERT INTO users (id, email, password_hash, name, phone, locale, role, request)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (email) DO NOTHING
-RETURNING id
+RETURNING id;

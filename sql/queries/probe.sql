@@ -1,2 +1,2 @@
 -- Answer, if the database can.
-SELECT 1
+SELECT 1;

@@ -3,4 +3,4 @@ SELECT u.id, u.email, u.password_hash, u.name, u.phone, u.locale, u.role, u.requ
        ARRAY(SELECT s.cinema_id FROM staff_cinemas s WHERE s.user_id = u.id) AS cinemas,
        ARRAY(SELECT s.cinema_id FROM staff_cinemas s WHERE s.user_id = u.id AND s.manager) AS managed
 FROM users u
-WHERE u.email = $1
+WHERE u.email = $1;

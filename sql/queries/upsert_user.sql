@@ -3,4 +3,4 @@ INSERT INTO users (id, email, password_hash, name, role)
 VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (email) DO UPDATE
 SET password_hash = excluded.password_hash, name = excluded.name, role = excluded.role
-RETURNING id
+RETURNING id;

@@ -1,0 +1,430 @@
+-- The whole schema as all migrations leave it, for reading; a test compares the two. Migrations are what is run.
+
+-- Cities, cinemas, layouts, auditoriums, movies, showtimes.
+
+CREATE TABLE cities (
+    id       integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    slug     text NOT NULL UNIQUE,
+    name     text NOT NULL,
+    timezone text NOT NULL
+);
+
+CREATE TABLE cinemas (
+    id       integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    city_id  integer NOT NULL REFERENCES cities,
+    slug     text NOT NULL UNIQUE,
+    name     text NOT NULL,
+    address  text NOT NULL DEFAULT '',
+    timezone text NOT NULL,
+    policy   jsonb NOT NULL DEFAULT '{}'
+);
+CREATE INDEX cinemas_by_city ON cinemas (city_id);
+
+-- A layout never changes: a changed hall is another layout. Its id is the version on the wire.
+CREATE TABLE layouts (
+    id         integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    digest     text NOT NULL UNIQUE,
+    name       text NOT NULL,
+    seat_count integer NOT NULL CHECK (seat_count BETWEEN 1 AND 65000),
+    tiers      text[] NOT NULL,
+    body       jsonb NOT NULL
+);
+
+CREATE TABLE auditoriums (
+    id        integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    cinema_id integer NOT NULL REFERENCES cinemas,
+    name      text NOT NULL,
+    layout_id integer NOT NULL REFERENCES layouts,
+    UNIQUE (cinema_id, name)
+);
+
+CREATE TABLE movies (
+    id               integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    slug             text NOT NULL UNIQUE,
+    title            text NOT NULL,
+    synopsis         text NOT NULL DEFAULT '',
+    duration_minutes integer NOT NULL CHECK (duration_minutes BETWEEN 1 AND 1000),
+    rating           text NOT NULL DEFAULT '',
+    genres           text[] NOT NULL DEFAULT '{}'
+);
+
+-- The showtime's number is the low 32 bits of every hold id.
+CREATE TABLE showtimes (
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY CHECK (id BETWEEN 1 AND 4294967295),
+    auditorium_id integer NOT NULL REFERENCES auditoriums,
+    movie_id      integer NOT NULL REFERENCES movies,
+    layout_id     integer NOT NULL REFERENCES layouts,
+    starts_at     timestamptz NOT NULL,
+    ends_at       timestamptz NOT NULL,
+    sales_open_at timestamptz NOT NULL,
+    sales_stop_at timestamptz NOT NULL,
+    -- OPEN covers SCHEDULED, ON_SALE and ENDED, which follow from the clock.
+    status        text NOT NULL DEFAULT 'OPEN' CHECK (status IN ('OPEN', 'FROZEN', 'CANCELLED')),
+    status_reason text,
+    prices        jsonb NOT NULL,
+    currency      char(3) NOT NULL,
+    policy        jsonb NOT NULL DEFAULT '{}',
+    -- How often its seats were loaded into Redis; the high byte of owner numbers.
+    load_count    integer NOT NULL DEFAULT 0,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    CHECK (ends_at > starts_at),
+    CHECK (sales_stop_at <= ends_at),
+    CHECK (sales_open_at < sales_stop_at),
+    -- One film at a time in an auditorium; the next may begin the moment this one ends. A range of one integer
+    -- stands for equality, so that no extension is needed.
+    CONSTRAINT showtimes_apart EXCLUDE USING gist (
+        int4range(auditorium_id, auditorium_id, '[]') WITH &&,
+        tstzrange(starts_at, ends_at) WITH &&
+    ) WHERE (status <> 'CANCELLED')
+);
+CREATE INDEX showtimes_by_auditorium ON showtimes (auditorium_id, starts_at);
+CREATE INDEX showtimes_by_movie ON showtimes (movie_id, starts_at);
+CREATE INDEX showtimes_by_start ON showtimes (starts_at);
+
+-- A showtime with its place and film: what every reader of one or of many needs.
+CREATE VIEW programme AS
+SELECT s.id, s.status, s.status_reason, s.starts_at, s.ends_at, s.sales_open_at, s.sales_stop_at,
+       s.layout_id, s.prices, s.currency, s.policy, c.policy AS cinema_policy,
+       s.auditorium_id, a.name AS auditorium, a.cinema_id, c.name AS cinema, c.slug AS cinema_slug,
+       t.name AS city, t.slug AS city_slug, t.id AS city_id, c.timezone,
+       s.movie_id, m.title AS movie, m.slug AS movie_slug, m.rating, m.duration_minutes,
+       l.seat_count
+FROM showtimes s
+JOIN auditoriums a ON a.id = s.auditorium_id
+JOIN cinemas c ON c.id = a.cinema_id
+JOIN cities t ON t.id = c.city_id
+JOIN movies m ON m.id = s.movie_id
+JOIN layouts l ON l.id = s.layout_id;
+
+-- What operators' requests with an Idempotency-Key were answered, for 24 hours.
+CREATE TABLE operator_requests (
+    id          text PRIMARY KEY,
+    fingerprint text NOT NULL,
+    answer      jsonb,
+    made_at     timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX operator_requests_by_age ON operator_requests (made_at);
+
+-- Users and what they may do. Guests have no row: their token alone says who they are.
+
+CREATE TABLE users (
+    id            uuid PRIMARY KEY,
+    -- Normalised by the application (lower case), so that one address is one account.
+    email         text NOT NULL UNIQUE,
+    password_hash text NOT NULL,
+    name          text NOT NULL DEFAULT '',
+    phone         text,
+    locale        text NOT NULL DEFAULT 'id',
+    role          text NOT NULL CHECK (role IN ('customer', 'staff', 'admin')),
+    -- Digest of the Idempotency-Key under which the account was registered.
+    request       text,
+    created_at    timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE staff_cinemas (
+    user_id   uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+    cinema_id integer NOT NULL REFERENCES cinemas,
+    manager   boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (user_id, cinema_id)
+);
+
+-- Every act of an operator: who, when, why.
+CREATE TABLE acts (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    actor    text NOT NULL,
+    verb     text NOT NULL,
+    subject  text NOT NULL,
+    reason   text NOT NULL DEFAULT '',
+    details  jsonb NOT NULL DEFAULT '{}',
+    acted_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Bookings, payments, captures, tickets, refunds, facts: the durable ledger.
+
+-- Unix time in ms, as every record outside PostgreSQL has it.
+CREATE FUNCTION unix_ms(moment timestamptz) RETURNS bigint
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN (extract(epoch FROM moment) * 1000)::bigint;
+
+-- One row; compared at start.
+CREATE TABLE deployment (
+    singleton  boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    partitions integer NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Each life of a Redis node that was ever seen. A new pair means that memory may have been lost.
+CREATE TABLE generations (
+    generation        integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_id            text NOT NULL,
+    replication_id    text NOT NULL,
+    seen_at           timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (run_id, replication_id)
+);
+
+-- A booking enters the ledger with its first payment intent, or with the fact that ended it.
+CREATE TABLE bookings (
+    id            uuid PRIMARY KEY,
+    showtime_id   bigint NOT NULL REFERENCES showtimes,
+    subject       text NOT NULL,
+    email         text,
+    phone         text,
+    locale        text NOT NULL DEFAULT 'id',
+    status        text NOT NULL CHECK (status IN ('PENDING', 'CONFIRMED', 'CANCELLED', 'EXPIRED', 'REFUNDED')),
+    status_reason text,
+    owner_number  bigint NOT NULL,
+    claimed_at    timestamptz NOT NULL,
+    amount_minor  bigint NOT NULL CHECK (amount_minor >= 0),
+    currency      char(3) NOT NULL,
+    expires_at    timestamptz NOT NULL,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    updated_at    timestamptz NOT NULL DEFAULT now()
+);
+-- A booking's id begins with its time, so that this index also gives a customer's newest first.
+CREATE INDEX bookings_by_subject ON bookings (subject, id DESC);
+CREATE INDEX bookings_by_showtime ON bookings (showtime_id, status);
+CREATE INDEX bookings_pending ON bookings (expires_at) WHERE status = 'PENDING';
+
+CREATE TABLE booking_seats (
+    booking_id  uuid NOT NULL REFERENCES bookings,
+    seat_index  integer NOT NULL,
+    seat        text NOT NULL,
+    tier        text NOT NULL,
+    price_minor bigint NOT NULL CHECK (price_minor >= 0),
+    PRIMARY KEY (booking_id, seat_index)
+);
+
+-- A payment session of ours at a gateway, written before the gateway is called.
+CREATE TABLE payments (
+    session_id   text PRIMARY KEY,
+    gateway      text NOT NULL,
+    booking_id   uuid NOT NULL REFERENCES bookings,
+    status       text NOT NULL DEFAULT 'PENDING' CHECK (status IN ('PENDING', 'SUCCESS', 'FAILED', 'EXPIRED')),
+    amount_minor bigint NOT NULL,
+    currency     char(3) NOT NULL,
+    payment_url  text,
+    return_url   text,
+    cancel_url   text,
+    failure_code text,
+    expires_at   timestamptz NOT NULL,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    updated_at   timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX payments_by_booking ON payments (booking_id, created_at DESC);
+
+-- Every signed event of a gateway, once.
+CREATE TABLE payment_events (
+    gateway     text NOT NULL,
+    event_id    text NOT NULL,
+    type        text NOT NULL,
+    session_id  text NOT NULL,
+    body        jsonb NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (gateway, event_id)
+);
+
+-- Money that a gateway says it has taken. Written before any seat is sold for it; ends with one outcome.
+CREATE TABLE captures (
+    gateway      text NOT NULL,
+    session_id   text NOT NULL,
+    booking_id   uuid REFERENCES bookings,
+    amount_minor bigint NOT NULL,
+    currency     char(3) NOT NULL,
+    captured_at  timestamptz NOT NULL DEFAULT now(),
+    outcome      text CHECK (outcome IN ('TICKETS', 'REFUND')),
+    outcome_at   timestamptz,
+    -- When the worker looks at it next, as long as it has no outcome.
+    settle_due   timestamptz NOT NULL DEFAULT now() + interval '10 seconds',
+    tries        integer NOT NULL DEFAULT 0,
+    PRIMARY KEY (gateway, session_id),
+    CHECK ((outcome IS NULL) = (outcome_at IS NULL))
+);
+CREATE INDEX captures_open ON captures (settle_due) WHERE outcome IS NULL;
+CREATE INDEX captures_by_booking ON captures (booking_id);
+
+CREATE TABLE tickets (
+    id           uuid PRIMARY KEY,
+    showtime_id  bigint NOT NULL REFERENCES showtimes,
+    seat_index   integer NOT NULL,
+    seat         text NOT NULL,
+    tier         text NOT NULL,
+    booking_id   uuid NOT NULL REFERENCES bookings,
+    gateway      text NOT NULL,
+    session_id   text NOT NULL,
+    sale_number  bigint NOT NULL,
+    subject      text NOT NULL,
+    price_minor  bigint NOT NULL,
+    currency     char(3) NOT NULL,
+    status       text NOT NULL CHECK (status IN ('SOLD', 'USED', 'REFUNDED')),
+    sold_at      timestamptz NOT NULL,
+    -- When the worker gives the seat back to stock next; NULL when there is nothing to give back.
+    restock_due  timestamptz,
+    CHECK (restock_due IS NULL OR status = 'REFUNDED'),
+    UNIQUE (gateway, session_id, seat_index)
+);
+-- PostgreSQL has the last word: no seat of a showtime has two live tickets.
+CREATE UNIQUE INDEX tickets_live_seat ON tickets (showtime_id, seat_index) WHERE status IN ('SOLD', 'USED');
+CREATE INDEX tickets_by_booking ON tickets (booking_id);
+CREATE INDEX tickets_restock_due ON tickets (restock_due) WHERE restock_due IS NOT NULL;
+
+CREATE TABLE refunds (
+    id           uuid PRIMARY KEY,
+    business_id  text NOT NULL UNIQUE,
+    gateway      text NOT NULL,
+    session_id   text NOT NULL,
+    booking_id   uuid REFERENCES bookings,
+    amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+    currency     char(3) NOT NULL,
+    reason       text NOT NULL,
+    status       text NOT NULL DEFAULT 'QUEUED' CHECK (status IN ('QUEUED', 'PROCESSING', 'SETTLED', 'MANUAL')),
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    updated_at   timestamptz NOT NULL DEFAULT now(),
+    FOREIGN KEY (gateway, session_id) REFERENCES captures
+);
+CREATE INDEX refunds_open ON refunds (created_at) WHERE status IN ('QUEUED', 'PROCESSING');
+CREATE INDEX refunds_by_booking ON refunds (booking_id);
+CREATE INDEX refunds_by_session ON refunds (gateway, session_id);
+
+-- What goes back for a capture is never more than what came. The lock makes two refunds of one capture wait
+-- for each other; it does not conflict with the lock that the foreign key takes.
+CREATE FUNCTION refunds_within_capture() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    captured captures%ROWTYPE;
+    refunded numeric;
+BEGIN
+    SELECT * INTO captured FROM captures
+    WHERE gateway = NEW.gateway AND session_id = NEW.session_id FOR NO KEY UPDATE;
+    SELECT sum(amount_minor) INTO refunded FROM refunds
+    WHERE gateway = NEW.gateway AND session_id = NEW.session_id;
+    IF refunded > captured.amount_minor OR NEW.currency <> captured.currency THEN
+        RAISE EXCEPTION 'refunds of % % would be % of % %',
+            NEW.gateway, NEW.session_id, refunded, captured.amount_minor, captured.currency
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'refunds_within_capture';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER refunds_within_capture AFTER INSERT OR UPDATE OF amount_minor, currency ON refunds
+    FOR EACH ROW EXECUTE FUNCTION refunds_within_capture();
+
+-- What a person has to look at. Open until somebody closes it.
+CREATE TABLE cases (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    business_id text NOT NULL UNIQUE,
+    kind        text NOT NULL,
+    showtime_id bigint,
+    booking_id  uuid,
+    session_id  text,
+    details     jsonb NOT NULL DEFAULT '{}',
+    opened_at   timestamptz NOT NULL DEFAULT now(),
+    closed_at   timestamptz
+);
+CREATE INDEX cases_open ON cases (id DESC) WHERE closed_at IS NULL;
+
+-- Every fact that the ledger has applied, in the order of its showtime and generation.
+CREATE TABLE facts (
+    showtime_id bigint NOT NULL,
+    generation  integer NOT NULL,
+    seq         bigint NOT NULL,
+    kind        text NOT NULL,
+    business_id text NOT NULL,
+    happened_at timestamptz NOT NULL,
+    data        jsonb NOT NULL,
+    applied_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (showtime_id, generation, seq)
+);
+CREATE INDEX facts_by_business_id ON facts (business_id, kind);
+
+-- The last seq that the ledger has applied; `facts` has no gap below it.
+CREATE TABLE fact_heads (
+    showtime_id bigint NOT NULL,
+    generation  integer NOT NULL,
+    seq         bigint NOT NULL,
+    PRIMARY KEY (showtime_id, generation)
+) WITH (fillfactor = 50);
+
+-- Showtimes whose seats in Redis are not to be trusted: frozen until they were built again from the ledger.
+CREATE TABLE rebuilds (
+    showtime_id bigint PRIMARY KEY,
+    reason      text NOT NULL,
+    -- false: an operator must look first, and start it.
+    automatic   boolean NOT NULL,
+    asked_at    timestamptz NOT NULL DEFAULT now(),
+    -- When a worker last froze or built it; the next may try some seconds later.
+    tried_at    timestamptz
+);
+
+-- Workers and their heartbeats; a stale one loses its session, and with it its partitions.
+CREATE TABLE workers (
+    id      uuid PRIMARY KEY,
+    name    text NOT NULL,
+    backend integer NOT NULL,
+    seen_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Seats that operators took out of sale.
+CREATE TABLE blocks (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    showtime_id bigint NOT NULL REFERENCES showtimes,
+    reason      text NOT NULL,
+    channel     text,
+    evict       boolean NOT NULL DEFAULT false,
+    release_at  timestamptz,
+    created_by  text NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    released_at timestamptz,
+    -- When the worker tells Redis of the block, or of its end; NULL when Redis knows.
+    apply_due   timestamptz DEFAULT now() + interval '5 seconds'
+);
+CREATE INDEX blocks_by_showtime ON blocks (showtime_id, id);
+CREATE INDEX blocks_release_due ON blocks (release_at) WHERE released_at IS NULL;
+CREATE INDEX blocks_apply_due ON blocks (apply_due) WHERE apply_due IS NOT NULL;
+
+CREATE TABLE block_seats (
+    block_id    bigint NOT NULL REFERENCES blocks ON DELETE CASCADE,
+    showtime_id bigint NOT NULL,
+    seat_index  integer NOT NULL,
+    seat        text NOT NULL,
+    live        boolean NOT NULL DEFAULT true,
+    PRIMARY KEY (block_id, seat_index)
+);
+CREATE UNIQUE INDEX block_seats_live ON block_seats (showtime_id, seat_index) WHERE live;
+
+-- The same rows as the ledger's callers read them: times in ms, lists oldest first.
+CREATE VIEW payment_records AS
+SELECT session_id, gateway, booking_id, status, amount_minor, currency, payment_url, return_url,
+       cancel_url, failure_code, unix_ms(expires_at) AS expires_at_ms, unix_ms(created_at) AS created_at_ms
+FROM payments;
+
+CREATE VIEW capture_records AS
+SELECT captures.gateway, captures.session_id, captures.amount_minor, captures.currency,
+       unix_ms(captures.captured_at) AS captured_at_ms, captures.outcome, captures.booking_id,
+       bookings.showtime_id AS showtime, bookings.subject,
+       ARRAY(SELECT seat_index FROM booking_seats WHERE booking_seats.booking_id = captures.booking_id
+             ORDER BY seat_index) AS seats
+FROM captures LEFT JOIN bookings ON bookings.id = captures.booking_id;
+
+CREATE VIEW booking_records AS
+SELECT id, showtime_id AS showtime, subject, email, phone, locale, status, status_reason, amount_minor,
+       currency, unix_ms(expires_at) AS expires_at_ms, unix_ms(created_at) AS created_at_ms,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('index', seat_index, 'seat', seat, 'tier', tier,
+                                                     'price_minor', price_minor) ORDER BY seat_index), '[]')
+        FROM booking_seats WHERE booking_id = bookings.id) AS seats,
+       (SELECT coalesce(jsonb_agg(to_jsonb(payment_records) ORDER BY created_at_ms, session_id), '[]')
+        FROM payment_records WHERE booking_id = bookings.id) AS payments,
+       (SELECT coalesce(jsonb_agg(to_jsonb(capture_records) ORDER BY captured_at_ms, session_id), '[]')
+        FROM capture_records WHERE booking_id = bookings.id) AS captures,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('id', id, 'seat_index', seat_index, 'seat', seat, 'tier', tier,
+                                                     'price_minor', price_minor, 'currency', currency,
+                                                     'status', status, 'session_id', session_id,
+                                                     'sale_number', sale_number, 'sold_at_ms', unix_ms(sold_at))
+                                  ORDER BY sold_at, seat_index), '[]')
+        FROM tickets WHERE booking_id = bookings.id) AS tickets,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('id', id, 'session_id', session_id,
+                                                     'amount_minor', amount_minor, 'currency', currency,
+                                                     'reason', reason, 'status', status,
+                                                     'created_at_ms', unix_ms(created_at),
+                                                     'updated_at_ms', unix_ms(updated_at))
+                                  ORDER BY created_at, id), '[]')
+        FROM refunds WHERE booking_id = bookings.id) AS refunds
+FROM bookings;
