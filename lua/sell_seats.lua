@@ -86,8 +86,7 @@ end
 -- change
 local trace = request.trace(request_text)
 if late then
-  -- Nothing at maxmemory may keep paid seats from being sold: a deletion first, see holds.save.
-  redis.call('HDEL', keys.holds, owner)
+  -- Each of these begins with a deletion: nothing at maxmemory may keep paid seats from being sold.
   for _, gone in ipairs(lapsed) do
     end_hold.expire(keys, meta, generation, gone, now_ms, 'payment_timeout', trace)
   end

@@ -6,7 +6,7 @@ from redis.exceptions import RedisError
 from engine.paths import LUA_DIR
 from engine.seats.scripts import load_scripts
 from tests.lua.calls import READERS, SUCCESS, Prepared
-from tests.lua.house import GENERATION, MAP_KEYS, House
+from tests.lua.house import EVE, GENERATION, MAP_KEYS, House
 
 EVERY_WRITER = (*SUCCESS, "close_showtime", "freeze_showtime", "adopt_showtime")
 KEYS_OF = {name: script.keys for name, script in load_scripts((7,)).items()}
@@ -162,3 +162,33 @@ def test_a_broken_script_names_its_file_and_line(house: House):
         if "error('seats must be" in text
     )
     assert f"seat_map.lua:{line}" in script.locate(str(failure.value))
+
+
+@pytest.mark.parametrize("bitmap", ["sold", "locked", "blocked"])
+@pytest.mark.parametrize("bit", [0, 1])
+def test_bitmaps_that_contradict_the_owners_free_nothing(house: House, bitmap, bit):
+    """A seat whose bit and cell differ is nobody's to take: a claim or late sale of it answers `damaged`."""
+    Prepared(house)
+    house.write("block_seats", "block", 0, 6)
+    seat = {"sold": 5, "locked": 3, "blocked": 6}[bitmap]
+    late = house.check_out(house.claim(EVE, 8))
+    house.lapse(late)
+    if bit:
+        seat = {"sold": 3, "locked": 5, "blocked": 5}[bitmap]
+    house.redis.setbit(house.key(bitmap), seat, bit)
+    before = house.dump()
+    assert house.write("claim_seats", b"n" * 16, seat)[0] == "damaged"
+    assert house.sell(late, seats=[seat, 8])[0] == "damaged"
+    assert house.dump() == before
+
+
+@pytest.mark.parametrize("name", ["claim_seats", "check_out", "extend_hold", "close_payment", "expire_holds"])
+def test_a_hint_of_another_type_is_met_before_the_first_write(house: House, name):
+    """The timer's hint is the partition's; if it cannot be written the change is not begun."""
+    prepared = Prepared(house)
+    house.redis.hset(house.key("meta"), "next_lapse_ms", 0)
+    house.redis.delete(house.partition("lapses"))
+    house.redis.set(house.partition("lapses"), "x")
+    before = house.dump()
+    assert prepared.run(name)[0] == "damaged"
+    assert house.dump() == before

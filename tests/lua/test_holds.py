@@ -194,6 +194,15 @@ def test_a_failed_payment_gives_five_minutes_three_times(house: House):
     house.check_consistent()
 
 
+def test_a_failed_payment_never_leads_past_claim_max(closed_house: House):
+    """The time given for another try is cut at claim_max from the first claim."""
+    closed_house.open(claim_max_ms=100_000)
+    hold = closed_house.check_out(closed_house.claim(ANN, 1))
+    closed_house.write("open_payment", *hold.name, ANN)
+    closed = HoldAnswer(closed_house.write("close_payment", *hold.name))
+    assert closed.deadline_ms == hold.claimed_at_ms + 100_000
+
+
 def test_a_failed_payment_never_shortens_the_time(house: House):
     """A deadline later than five minutes from now stays."""
     hold = house.check_out(house.claim(ANN, 1))
@@ -307,3 +316,15 @@ def test_the_map_knows_whose_seats_it_shows(house: House):
     seen = house.read(ANN)
     assert (seen["mine"], seen["lapsed"]) == ([1, 2], [4])
     assert house.read()["mine"] == []
+
+
+def test_every_answer_shows_the_version_that_readers_see(house: House):
+    """Another hold that lapsed unnoticed counts as a change in each script's answer, as it does in the map (I11)."""
+    lapsed, hold, other = house.claim(BOB, 1), house.claim(ANN, 2), house.claim(EVE, 3)
+    house.lapse(lapsed)
+    house.set_deadline(hold, house.now_ms() + 1_000)
+    for name, rest in (("extend_hold", ()), ("change_hold", (1, 4)), ("check_out", ("{}",)), ("open_payment", ())):
+        answer = HoldAnswer(house.write(name, *hold.name, ANN, *rest))
+        assert answer.version == house.read()["version"] == HoldAnswer(house.call("read_hold", *hold.name, ANN)).version
+    assert house.release(other)[2] == house.read()["version"]
+    assert house.claim(EVE, 5).version == house.read()["version"]
