@@ -25,7 +25,7 @@ Work = Callable[[], Awaitable[int]]
 
 
 async def run_worker(settings: Settings) -> None:
-    """Work until SIGTERM or SIGINT, then finish the batch under way.
+    """Work until SIGTERM or SIGINT; a batch under way is rolled back, and the next reader finds it pending.
 
     Raises:
         CommandError: the settings or the database do not fit this version.
