@@ -182,22 +182,46 @@ async def test_a_restart_with_lost_data_is_rebuilt(on_restartable, restartable, 
     async with open_house(on_restartable, small) as house, house.worker():
         await house.ticketed([0])
         await house.check_out([4], BUDI)
-        generation = house.runtime.lane.generation
-        shutil.copytree(
-            restartable.folder, restartable.folder.with_name("copy"), ignore=shutil.ignore_patterns("*.sock")
-        )
+        copy = keep_copy(restartable)
         if lost == "sale":
             await house.ticketed([1])
         else:
             await block(house, [9])
-        await asyncio.to_thread(restartable.stop)
-        shutil.rmtree(restartable.folder)
-        shutil.copytree(restartable.folder.with_name("copy"), restartable.folder)
-        await asyncio.to_thread(restartable.start)
-        await eventually(lambda: lane_is_back(house, generation), 20)
+        await come_back(house, restartable, copy)
         assert await house.map() == (({0, 1}, set(), set()) if lost == "sale" else ({0}, set(), {9}))
         await house.ticketed([5])
         assert await house.fetch("SELECT load_count FROM showtimes") == [(2,)]
+
+
+async def test_versions_grow_over_a_restart_that_lost_claims(on_restartable, restartable, small):
+    """I11: claims leave no fact, so the older copy is adopted; but what viewers saw of it never comes again."""
+    async with open_house(on_restartable, small) as house, house.worker():
+        await house.ticketed([0])
+        copy = keep_copy(restartable)
+        for seat in range(1, 9):
+            await house.seats.claim_seats(house.showtime, f"guest:{seat}", [seat])
+        seen = await house.seats.read_seats(house.showtime)
+        await come_back(house, restartable, copy)
+        assert await house.map() == ({0}, set(), set())
+        assert (await house.seats.read_seats(house.showtime)).version > seen.version
+        assert await house.fetch("SELECT load_count FROM showtimes") == [(1,)]
+
+
+def keep_copy(server):
+    """Copy a server's data as it is now; gives the folder."""
+    copy = server.folder.with_name("copy")
+    shutil.copytree(server.folder, copy, ignore=shutil.ignore_patterns("*.sock"))
+    return copy
+
+
+async def come_back(house, server, copy):
+    """Restart a server on an older copy of its data, and wait until the lane knows it."""
+    generation = house.runtime.lane.generation
+    await asyncio.to_thread(server.stop)
+    shutil.rmtree(server.folder)
+    shutil.copytree(copy, server.folder)
+    await asyncio.to_thread(server.start)
+    await eventually(lambda: lane_is_back(house, generation), 20)
 
 
 async def test_lost_facts_with_living_bitmaps_are_appended_again(house):

@@ -129,12 +129,14 @@ end
 if stamp ~= old_generation or seq ~= old_seq then
   return {'stale_generation', now_ms, stamp, seq}
 end
+-- Changes that left no fact may be lost, and viewers have seen their versions: go beyond them, as a load does.
+local grown = math.max(now_ms, tonumber(version) + redis.call('ZCARD', keys.deadlines) + 1)
 
 -- change
 redis.call('HDEL', keys.meta, 'generation')
-redis.call('HSET', keys.meta, 'generation', generation, 'seq', 0)
+redis.call('HSET', keys.meta, 'generation', generation, 'seq', 0, 'version', grown)
 
 -- answer
-local answer = {'adopted', now_ms, tonumber(version)}
+local answer = {'adopted', now_ms, grown}
 request.remember(keys.request, request_text, answer, now_ms, now_ms)
 return answer
