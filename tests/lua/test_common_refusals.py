@@ -25,7 +25,7 @@ def test_a_late_call_changes_nothing(house: House, name):
     """A writer that Redis reaches after its time refuses, whatever it was to do."""
     prepared = Prepared(house)
     before = house.dump()
-    assert prepared.run(name, not_after_ms=house.now_ms() - 1)[0] == "too_late"
+    assert prepared.run(name, not_after_ms=house.now_ms() - 1_000)[0] == "too_late"
     assert house.dump() == before
 
 

@@ -30,7 +30,7 @@ def test_nothing_new_before_sales_open(house: House, name):
 def test_nothing_new_after_sales_stop(house: House, name):
     """After the start of the show nothing new begins."""
     prepared = Prepared(house)
-    change_policy(house, sales_stop_ms=-1)
+    change_policy(house, sales_stop_ms=-1_000)
     assert prepared.run(name)[::2] == ["showtime_closed", b"ENDED"]
 
 
@@ -48,7 +48,7 @@ def test_nothing_new_while_frozen(house: House, name):
 def test_a_running_checkout_finishes_after_sales_stop_and_while_frozen(house: House, name):
     """A checkout begun in time may open its payment and be sold."""
     prepared = Prepared(house)
-    change_policy(house, sales_stop_ms=-1)
+    change_policy(house, sales_stop_ms=-1_000)
     house.write("freeze_showtime", "frozen")
     assert prepared.run(name)[0] in {"payment_opened", "sold"}
 
@@ -68,7 +68,7 @@ def test_a_cancelled_showtime_never_sells_again(house: House, name):
 def test_an_ended_showtime_never_sells_again(house: House, name):
     """After the end a checkout that is still running cannot finish either (I12)."""
     prepared = Prepared(house)
-    change_policy(house, sales_stop_ms=-2, ends_ms=-1)
+    change_policy(house, sales_stop_ms=-1_000, ends_ms=-1_000)
     assert prepared.run(name)[::2] == ["showtime_closed", b"ENDED"]
 
 
@@ -76,7 +76,7 @@ def test_an_ended_showtime_never_sells_again(house: House, name):
 def test_seats_can_be_given_back_at_any_time(house: House, name):
     """Releases, restocks, lapses and blocks go on when the showtime is cancelled and over."""
     prepared = Prepared(house)
-    change_policy(house, sales_stop_ms=-2, ends_ms=-1)
+    change_policy(house, sales_stop_ms=-1_000, ends_ms=-1_000)
     house.write("close_showtime")
     expected = {"release_hold": "released", "close_payment": "payment_closed", "restock_seats": "restocked"}
     assert prepared.run(name)[0] == expected.get(name, {"expire_holds": "expired", "block_seats": "blocked"}.get(name))

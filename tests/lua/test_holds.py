@@ -189,7 +189,7 @@ def test_a_failed_payment_gives_five_minutes_three_times(house: House):
         house.set_deadline(hold, house.now_ms() + 10_000)
         closed = HoldAnswer(house.write("close_payment", *hold.name))
         left_ms = closed.deadline_ms - closed.now_ms
-        assert left_ms == 300_000 if attempt < 3 else left_ms <= 10_000
+        assert left_ms == 300_000 if attempt < 3 else left_ms <= 10_100  # a script's TIME may lag
         assert HoldAnswer(house.write("close_payment", *hold.name)).deadline_ms == closed.deadline_ms
     house.check_consistent()
 

@@ -116,7 +116,7 @@ def test_a_load_that_contradicts_itself_raises(closed_house: House, change, matc
 def test_nothing_is_loaded_after_the_keys_end(closed_house: House):
     """Past the end of its keys a showtime is over for good."""
     begin(closed_house, "n")
-    word = closed_house.write("open_showtime", *closed_house.finish("n", {}, keys_until_ms=-1))
+    word = closed_house.write("open_showtime", *closed_house.finish("n", {}, keys_until_ms=-1_000))
     assert word[::2] == ["showtime_closed", b"ENDED"]
 
 

@@ -88,7 +88,7 @@ class Player:
         """Let the time of one live hold be over."""
         owners = [owner for owner in self.house.redis.zrange(self.house.key("deadlines"), 0, -1) if owner != b"0"]
         if owners:
-            past_ms = self.house.now_ms() - 1
+            past_ms = self.house.now_ms() - 50
             self.house.redis.zadd(self.house.key("deadlines"), {self.draw.choice(owners): past_ms})
             if int(self.house.meta("next_lapse_ms")) > past_ms:
                 self.house.redis.hset(self.house.key("meta"), "next_lapse_ms", past_ms)

@@ -121,7 +121,7 @@ def test_a_late_payment_never_takes_a_seat_from_anybody(house: House, way):
         (lambda house: house.write("close_showtime"), ["showtime_closed", b"CANCELLED"]),
         (lambda house: house.write("freeze_showtime", "frozen"), ["showtime_closed", b"FROZEN"]),
         (
-            lambda house: house.write("change_policy", *house.policy(sales_stop_ms=-1)),
+            lambda house: house.write("change_policy", *house.policy(sales_stop_ms=-1_000)),
             ["showtime_closed", b"ENDED"],
         ),
     ],
