@@ -6,7 +6,7 @@ async with transaction(pool) as connection:   all or nothing; only a lost COMMIT
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -76,6 +76,8 @@ async def open_pool(settings: Settings, *, application: str = "seatlock") -> asy
     """
     if not settings.database_url:
         raise CommandError("SEATLOCK_DATABASE_URL is not set, and no `seatlock dev` is running")
+    if not settings.database_url.startswith(("postgresql://", "postgres://")):
+        raise CommandError("SEATLOCK_DATABASE_URL must begin with postgresql://")
     try:
         return await asyncpg.create_pool(
             settings.database_url,
@@ -140,7 +142,7 @@ async def committing(connection: Any, isolation: Isolation = "read_committed") -
     except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
         raise _unavailable(error) from error
     except LOST as error:
-        connection.terminate()
+        _terminate(connection)
         raise Unavailable("ledger_unavailable", f"COMMIT was lost: {error}", outcome="unknown") from error
 
 
@@ -154,9 +156,9 @@ async def _acquire(pool: asyncpg.Pool) -> Any:
 
 def _raise_if_lost(error: BaseException, connection: Any) -> None:
     """Raise Unavailable if `error` means that the database cannot serve; then the connection is ended."""
-    if isinstance(error, AWAY) or (isinstance(error, asyncpg.InterfaceError) and connection.is_closed()):
+    if isinstance(error, AWAY) or (isinstance(error, asyncpg.InterfaceError) and _is_closed(connection)):
         # A ROLLBACK could hang on a dead peer; the server rolls back by itself when the connection ends.
-        connection.terminate()
+        _terminate(connection)
         raise _unavailable(error) from error
 
 
@@ -164,6 +166,18 @@ async def _roll_back(connection: Any, block: Any) -> None:
     try:
         await block.rollback()
     except Exception:  # noqa: BLE001 (whatever the reason: this connection cannot be used again)
+        _terminate(connection)
+
+
+def _is_closed(connection: Any) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True  # the pool has taken a lost connection back already
+
+
+def _terminate(connection: Any) -> None:
+    with suppress(asyncpg.InterfaceError):
         connection.terminate()
 
 

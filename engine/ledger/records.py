@@ -6,6 +6,8 @@ import msgspec
 
 BookingStatus = Literal["PENDING", "CONFIRMED", "CANCELLED", "EXPIRED", "REFUNDED"]
 PaymentStatus = Literal["PENDING", "SUCCESS", "FAILED", "EXPIRED"]
+TicketStatus = Literal["SOLD", "USED", "REFUNDED"]
+RefundStatus = Literal["QUEUED", "PROCESSING", "SETTLED", "MANUAL"]
 CaptureOutcome = Literal["TICKETS", "REFUND"]
 Verdict = Literal["sell", "tickets", "refund", "payment_failed", "payment_expired", "ignored"]
 
@@ -120,7 +122,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     tier: str
     price_minor: int
     currency: str
-    status: Literal["SOLD", "USED", "REFUNDED"]
+    status: TicketStatus
     session_id: str
     sale_number: int
     sold_at_ms: int
@@ -134,7 +136,7 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
     amount_minor: int
     currency: str
     reason: str
-    status: Literal["QUEUED", "PROCESSING", "SETTLED", "MANUAL"]
+    status: RefundStatus
     created_at_ms: int
     updated_at_ms: int
 

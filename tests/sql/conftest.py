@@ -1,28 +1,23 @@
-"""A pool, a catalogue and a stage on a database that only the test has."""
+"""A ledger for the tests of this room."""
 
 import pytest
 
-from engine.catalogue.catalogue import Catalogue
 from engine.ledger.database import open_pool
 from engine.settings import Settings
-from tests.sql.stage import build
+from tests.ledgers import World
 
 
 @pytest.fixture
-async def pool(database_url):
-    """A pool on an empty, migrated database."""
+async def ledger_pool(database_url):
+    """A pool of a migrated, empty database."""
     pool = await open_pool(Settings(database_url=database_url))
     yield pool
-    await pool.close()
+    pool.terminate()
 
 
 @pytest.fixture
-def catalogue(pool):
-    """The catalogue of that database."""
-    return Catalogue(pool, Settings())
-
-
-@pytest.fixture
-async def stage(catalogue):
-    """A stage in Jakarta."""
-    return await build(catalogue)
+async def world(ledger_pool):
+    """A ledger with two showtimes and nothing sold."""
+    world = World(ledger_pool, None)
+    await world.begin()
+    return world

@@ -6,9 +6,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from engine.ledger.database import open_pool
-from engine.settings import Settings
-from tests.ledgers import PRICE_MINOR, World, as_uuid
+from tests.ledgers import PRICE_MINOR, as_uuid
 
 TICKET = """
     INSERT INTO tickets (id, showtime_id, seat_index, seat, tier, booking_id, gateway, session_id, sale_number, subject,
@@ -22,14 +20,10 @@ REFUND = """
 
 
 @pytest.fixture
-async def world(database_url):
+async def world(world):
     """A ledger with one paid booking of one seat."""
-    pool = await open_pool(Settings(database_url=database_url))
-    world = World(pool, None)
-    await world.begin()
     await world.paid(7, [3])
-    yield world
-    pool.terminate()
+    return world
 
 
 @pytest.mark.covers("000.4", "004.36", "001.28")
