@@ -36,6 +36,10 @@ class Partitions:
         """What this worker may read now, longest held first."""
         return tuple(self._owned)
 
+    async def beat(self) -> None:
+        """Say that this worker is alive: the session that commits says it, so it is true of what matters."""
+        await self._connection.execute(query("beat_worker"), self._worker, self._name)
+
     async def rebalance(self) -> tuple[list[int], list[int]]:
         """Beat, end sessions of frozen workers, and take or give up partitions towards a fair share.
 
@@ -44,7 +48,7 @@ class Partitions:
         Returns:
             The partitions taken, and those given up.
         """
-        await self._connection.execute(query("beat_worker"), self._worker, self._name)
+        await self.beat()
         await self._end_frozen()
         live = await self._connection.fetchval(query("count_workers"), APPLICATION)
         share = math.ceil(PARTITIONS / max(live, 1))

@@ -191,6 +191,8 @@ class FactReader:
             ]
             if facts:
                 await self._settle(session, await project(session.connection, facts + waiting, self._describe))
+            # A long backlog must not look like a frozen worker.
+            await session.partitions.beat()
 
     async def _decode(self, session: _Session, entries: Sequence[Entry]) -> list[Fact]:
         facts = []
