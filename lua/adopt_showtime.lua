@@ -2,7 +2,8 @@
 Take a showtime over into a new generation, when its data was proved complete up to a seq.
 
 KEYS     meta sold locked blocked owners holds deadlines customers checkouts request
-ARGV     1 new generation  2 not_after_ms  3 request  4 old generation  5 old seq
+ARGV     1 new generation  2 not_after_ms  3 request  4 old generation  5 old seq  6 fence: owner numbers begin anew,
+         for those of claims that Redis may have lost must never be given again
 RETURNS  too_late
          replayed, the first answer | idempotency_key_reused
          not_loaded | damaged
@@ -22,7 +23,7 @@ local keys = {
   deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], request = KEYS[10],
 }
 local generation, not_after_ms, request_text = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-local old_generation, old_seq = ARGV[4], ARGV[5]
+local old_generation, old_seq, fence = ARGV[4], ARGV[5], ARGV[6]
 
 -- check
 local now_ms = clock.now_ms
@@ -52,7 +53,7 @@ local grown = math.max(now_ms, tonumber(version) + redis.call('ZCARD', keys.dead
 
 -- change
 redis.call('HDEL', keys.meta, 'generation')
-redis.call('HSET', keys.meta, 'generation', generation, 'seq', 0, 'version', grown)
+redis.call('HSET', keys.meta, 'generation', generation, 'seq', 0, 'version', grown, 'fence', fence)
 
 -- answer
 local answer = {'adopted', now_ms, grown}

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError, ResponseError
 from engine.catalogue.catalogue import Catalogue
 from engine.catalogue.records import Showtime
 from engine.errors import Refusal, Unavailable
-from engine.ledger.database import transaction
+from engine.ledger.database import reading, transaction
 from engine.ledger.drained import Drain
 from engine.ledger.lost_sales import append_lost_sales
 from engine.ledger.queries import query
@@ -115,23 +115,42 @@ class Restorer:
             blocked = await self._redis.get(blocked_key)
         except ResponseError:
             return False
-        if stamp is None or seq is None or blocked is None:
+        if stamp is None or seq is None or status is None or blocked is None:
             return False
         generation = self._lane(facts.id).generation
         if int(stamp) == generation:
             return True
+        life = await self._later_life(facts.id, int(stamp))
+        if int(stamp) > generation and life["known"]:
+            raise Unavailable("redis_unavailable", "Redis was replaced, and this process has not met the new one yet.")
         await self._drain.wait(facts.id, deadline)
         known = await self._read_ledger(facts.id, int(stamp))
+        # Data of an earlier life can be as the ledger was at that life's end: sales of lives since then lack in it.
+        superseded = int(stamp) > generation or (await self._later_life(facts.id, int(stamp)))["later"]
         whole = known["seq"] == int(seq) and known["status"] == status.decode() and known["blocked"] == _bits(blocked)
-        if not whole:
+        if superseded or not whole:
             log.warning("showtime_incomplete", showtime=facts.id, seq=int(seq), ledger_seq=known["seq"])
             return False
-        if not await self._seats.adopt_showtime(facts.id, int(stamp), int(seq)):
+        if not await self._seats.adopt_showtime(facts.id, int(stamp), int(seq), await self._count_load(facts.id)):
             return False
-        # A change of the rules leaves no fact, so the end of it may be what was lost.
-        await self._seats.change_policy(facts.id, self._catalogue.policy(facts))
+        await self._renew_policy(facts)
         log.info("showtime_adopted", showtime=facts.id, generation=generation, seq=int(seq))
         return True
+
+    async def _later_life(self, showtime: int, generation: int) -> Any:
+        async with reading(self._pool) as connection:
+            return await connection.fetchrow(query("find_later_life"), showtime, generation)
+
+    async def _renew_policy(self, facts: Showtime) -> None:
+        """Tell Redis the rules: a change of them leaves no fact, so the end of one may be what was lost.
+
+        Told again if they were changed while we told them: the operator's own call may have come before ours.
+        """
+        told = None
+        while told != self._catalogue.policy(facts):
+            told = self._catalogue.policy(facts)
+            await self._seats.change_policy(facts.id, told)
+            facts = await self._catalogue.read_showtime(facts.id)
 
     async def _load(self, showtime: int, deadline: float, *, force: bool, again: bool) -> None:
         """Load until it stays: `force` what is loaded, `again` even if it is sound."""

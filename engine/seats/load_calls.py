@@ -69,13 +69,18 @@ class LoadCalls(ScriptCalls):
             return bool(answer[0] == b"opened")
         raise refusal_of(answer, showtime)
 
-    async def adopt_showtime(self, showtime: int, old_generation: int, old_seq: int) -> bool:
+    async def adopt_showtime(self, showtime: int, old_generation: int, old_seq: int, loads: int) -> bool:
         """Stamp a showtime, whose data was proved complete up to (old_generation, old_seq), with this generation.
+
+        Args:
+            loads: counted anew, as for a load: owner numbers go on where none was ever given.
 
         Returns:
             False if it is not (any more) what was proved, not loaded, or damaged: then it must be loaded.
         """
-        answer = await self._write_once("adopt_showtime", showtime, (old_generation, old_seq))
+        answer = await self._write_once(
+            "adopt_showtime", showtime, (old_generation, old_seq, first_owner_number(loads))
+        )
         if answer[0] == b"adopted":
             return True
         if answer[0] in (b"stale_generation", b"not_loaded", b"damaged"):

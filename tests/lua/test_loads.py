@@ -157,21 +157,22 @@ def test_a_showtime_is_adopted_only_as_it_was_proved(house: House):
     hold = house.check_out(house.claim(ANN, 1))
     house.sell(house.check_out(house.claim(BOB, 2)))
     new = GENERATION + 1
+    fence = 2 << 24
     for old in ((GENERATION, 0), (GENERATION - 1, 1)):
-        answer = house.write("adopt_showtime", *old, generation=new)
+        answer = house.write("adopt_showtime", *old, fence, generation=new)
         assert (answer[0], answer[2:]) == ("stale_generation", [b"3", b"1"])
         assert house.meta("generation") == str(GENERATION)
-    assert house.write("adopt_showtime", GENERATION, 1, generation=new)[0] == "adopted"
-    assert (house.meta("generation"), house.meta("seq")) == (str(new), "0")
+    assert house.write("adopt_showtime", GENERATION, 1, fence, generation=new)[0] == "adopted"
+    assert (house.meta("generation"), house.meta("seq"), house.meta("fence")) == (str(new), "0", str(fence))
     assert house.call("read_hold", *hold.name, ANN, generation=new)[0] == "hold"
-    assert house.write("adopt_showtime", GENERATION, 1, generation=new)[0] == "stale_generation"
+    assert house.write("adopt_showtime", GENERATION, 1, fence, generation=new)[0] == "stale_generation"
     house.redis.delete(house.key("sold"))
-    assert house.write("adopt_showtime", new, 0, generation=new + 1)[0] == "damaged"
+    assert house.write("adopt_showtime", new, 0, fence, generation=new + 1)[0] == "damaged"
 
 
 def test_a_showtime_that_is_gone_cannot_be_adopted(closed_house: House):
     """Without meta there is nothing to adopt."""
-    assert closed_house.write("adopt_showtime", 1, 0)[0] == "not_loaded"
+    assert closed_house.write("adopt_showtime", 1, 0, 0)[0] == "not_loaded"
 
 
 def test_a_stadium_of_20000_seats_is_loaded_and_sold(client, redis_server):

@@ -31,10 +31,11 @@ async def test_a_load_is_lost_by_closing(engine):
 async def test_proved_data_is_adopted(engine, redis_lane, redis_client):
     """A stamp of an earlier generation is taken over only from exactly the proved place."""
     await redis_client.hset(showtime_key(42, "meta"), mapping={"generation": 7, "seq": 12})
-    assert await engine.adopt_showtime(42, 7, 11) is False
-    assert await engine.adopt_showtime(42, 7, 12) is True
-    assert await redis_client.hmget(showtime_key(42, "meta"), "generation", "seq") == [
+    assert await engine.adopt_showtime(42, 7, 11, 5) is False
+    assert await engine.adopt_showtime(42, 7, 12, 5) is True
+    assert await redis_client.hmget(showtime_key(42, "meta"), "generation", "seq", "fence") == [
         b"%d" % redis_lane.generation,
         b"0",
+        b"%d" % (5 << 24),
     ]
-    assert await engine.adopt_showtime(999, 7, 12) is False
+    assert await engine.adopt_showtime(999, 7, 12, 5) is False
