@@ -13,6 +13,7 @@ SUCCESS = {
     "check_out": "checked_out",
     "open_payment": "payment_opened",
     "close_payment": "payment_closed",
+    "move_hold": "moved",
     "sell_seats": "sold",
     "restock_seats": "restocked",
     "expire_holds": "expired",
@@ -20,7 +21,7 @@ SUCCESS = {
     "change_policy": "policy_changed",
 }
 """Writers that compare the generation -> their word of success."""
-READERS = {"read_seats": "seats", "read_hold": "hold", "read_holds": "holds"}
+READERS = {"read_seats": "seats", "read_hold": "hold", "read_holds": "holds", "find_holds": "found"}
 
 
 class Prepared:
@@ -46,6 +47,7 @@ class Prepared:
             "check_out": lambda: (*held.name, ANN, "{}"),
             "open_payment": lambda: (*booking.name, BOB),
             "close_payment": lambda: booking.name,
+            "move_hold": lambda: (*booking.name, BOB, EVE, booking.checkout, '{"email":"eve@b.c"}'),
             "sell_seats": lambda: (*booking.name, BOB, BOOKING, "fake", "sess_1", 3, 4),
             "restock_seats": lambda: (BOB, BOOKING, self.sale, "restock:1", 5),
             "expire_holds": lambda: (10,),
@@ -53,10 +55,11 @@ class Prepared:
             "change_policy": lambda: tuple(self.house.policy(hold_ttl_ms=1_000)),
             "close_showtime": tuple,
             "freeze_showtime": lambda: ("frozen",),
-            "adopt_showtime": lambda: (3, self.house.meta("seq")),
+            "adopt_showtime": lambda: (3, self.house.meta("seq"), 2 << 24),
             "read_seats": lambda: (ANN, ""),
             "read_hold": lambda: (*held.name, ANN),
             "read_holds": lambda: (0, 10),
+            "find_holds": lambda: (ANN,),
         }
         return arguments[name]()
 

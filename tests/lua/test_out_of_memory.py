@@ -51,6 +51,7 @@ def test_a_claim_that_would_take_over_is_refused_whole_too(full: Prepared):
         ("check_out", "checked_out"),
         ("open_payment", "payment_opened"),
         ("close_payment", "payment_closed"),
+        ("move_hold", "moved"),
         ("sell_seats", "sold"),
         ("restock_seats", "restocked"),
         ("expire_holds", "expired"),
@@ -62,6 +63,7 @@ def test_a_claim_that_would_take_over_is_refused_whole_too(full: Prepared):
         ("read_seats", "seats"),
         ("read_hold", "hold"),
         ("read_holds", "holds"),
+        ("find_holds", "found"),
     ],
 )
 def test_everything_else_can_be_finished(full: Prepared, name, word):

@@ -32,7 +32,7 @@ class Player:
     def step(self) -> None:
         """Make one call; check what its answer promises."""
         names = ["claim_seats"] * 6 + ["sell_seats"] * 4 + ["check_out"] * 3 + ["restock_seats"] * 3
-        names += ["change_hold", "extend_hold", "release_hold", "open_payment", "close_payment"] * 2
+        names += ["change_hold", "extend_hold", "release_hold", "open_payment", "close_payment", "move_hold"] * 2
         names += ["expire_holds", "block_seats", "unblock", "lapse"]
         name = self.draw.choice(names)
         hold = self.draw.choice(self.holds) if self.holds else None
@@ -58,7 +58,7 @@ class Player:
         else:
             answer = self.on_hold(name, hold)
         self.words[answer[0]] = self.words.get(answer[0], 0) + 1
-        if answer[0] in {"claimed", "changed", "extended", "checked_out", "payment_opened", "payment_closed"}:
+        if answer[0] in {"claimed", "changed", "extended", "checked_out", "payment_opened", "payment_closed", "moved"}:
             self.holds = [known for known in self.holds if known.owner != answer[3]] + [HoldAnswer(answer)]
 
     def on_hold(self, name: str, hold: HoldAnswer) -> list:
@@ -69,6 +69,7 @@ class Player:
             "release_hold": lambda: ("cancelled", "customer"),
             "check_out": lambda: ("{}",),
             "sell_seats": lambda: (BOOKING, "fake", f"sess_{hold.owner}", *hold.seats),
+            "move_hold": lambda: (self.draw.choice(CUSTOMERS), hold.checkout, hold.checkout),
         }.get(name, tuple)()
         who = () if name == "close_payment" else (subject,)
         answer = self.house.write(name, *hold.name, *who, *rest)
