@@ -76,14 +76,15 @@ class Bookings(LedgerPart):
         """End a booking whose time is over: PENDING and without money becomes EXPIRED, any other stays.
 
         Returns:
-            Whether it became EXPIRED now.
+            Whether it is over, now or before; False while money of it is at work: then its hold must stay.
 
         Raises:
             Unavailable: `ledger_unavailable`; the same call is safe.
         """
         async with transaction(self.pool) as connection:
-            await connection.fetchrow(query("lock_booking"), UUID(booking_id))
-            return await _end(connection, UUID(booking_id), "EXPIRED", reason)
+            booking = await connection.fetchrow(query("lock_booking"), UUID(booking_id))
+            ended = await _end(connection, UUID(booking_id), "EXPIRED", reason)
+            return ended or booking is None or booking["status"] != "PENDING"
 
     async def move_deadline(self, booking_id: str, expires_at_ms: int) -> None:
         """Follow the hold's deadline after a failed payment; only a PENDING booking has one to move.

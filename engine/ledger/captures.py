@@ -190,8 +190,12 @@ async def _judge_end(connection: Any, event: GatewayEvent) -> Judgement:
     payment = await _lock_payment(connection, event)
     if payment["status"] != ended:
         return Judgement(verdict="ignored")
+    # While another session's money buys the seats, or has bought them, the booking follows no session's end.
+    at_work = await connection.fetchval(
+        query("find_working_capture"), payment["booking_id"], event.gateway, event.session_id
+    )
     return Judgement(
         verdict="payment_failed" if ended == "FAILED" else "payment_expired",
-        newest=payment["newest"],
+        newest=payment["newest"] and not at_work,
         booking_id=str(payment["booking_id"]),
     )

@@ -101,7 +101,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     verdict:
         `sell`: the money is durable and has no outcome yet: sell the seats of `capture`.
         `tickets`, `refund`: the money has this outcome already; nothing is left to do.
-        `payment_failed`, `payment_expired`: the payment has ended so; if `newest`, the hold is to follow.
+        `payment_failed`, `payment_expired`: the payment has ended so; if `newest`, the hold is to follow. An older
+            session's money at work makes it no longer the newest.
         `ignored`: written down, and nothing follows.
     repeated: this very event was seen before.
     """

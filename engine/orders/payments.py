@@ -6,6 +6,7 @@ can say what became of it. Settling runs in tasks that outlive the request which
 
 import asyncio
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -248,14 +249,21 @@ class Payments:
 
     async def _give_more_time(self, booking_id: str) -> None:
         """After a failed payment: the deadline moves, a few times and never past its cap, and seats may be changed."""
-        hold = await self._seats.close_payment(parse_hold_id(booking_id))
-        if hold is not None:
-            await self._ledger.move_deadline(booking_id, hold.deadline_ms)
+        with suppress(Refusal):  # the showtime has left Redis for good, and its holds with it
+            hold = await self._seats.close_payment(parse_hold_id(booking_id))
+            if hold is not None:
+                await self._ledger.move_deadline(booking_id, hold.deadline_ms)
 
     async def _let_go(self, booking_id: str) -> None:
-        """After an expired payment: the booking ends, the ledger first, and its seats are free."""
-        await self._ledger.expire_booking(booking_id)
-        await self._seats.release_hold(parse_hold_id(booking_id), None, ending="expired", reason="payment_timeout")
+        """After an expired payment: the booking ends, the ledger first, and its seats are free.
+
+        Unless money of another session came in this moment: then the seats are its.
+        """
+        if await self._ledger.expire_booking(booking_id):
+            with suppress(Refusal):  # as above
+                await self._seats.release_hold(
+                    parse_hold_id(booking_id), None, ending="expired", reason="payment_timeout"
+                )
 
     def _begin(self, work: Coroutine[Any, Any, Judgement]) -> asyncio.Task[Judgement]:
         """Run work that the request which began it must not end."""

@@ -132,6 +132,7 @@ class Stage:
 
     async def expire_booking(self, booking_id):
         self.done.append("expire_booking")
+        return True
 
     async def open_payment(self, hold_id, subject):
         self.done.append("open_payment")
