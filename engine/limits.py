@@ -67,6 +67,10 @@ WEBHOOK_WAIT_MS = 8_000
 OUTCOME_POLL_MS = 250
 BOOKING_WAIT_MS = SECOND_MS
 """How long a cancelled booking that the ledger did not have waits to be written there, so that it can be read."""
+CUSTOMER_SHOWTIMES_MAX = 50
+"""Showtimes that are looked through for the holds of one customer."""
+CUSTOMER_HINT_GRACE_MS = HOUR_MS
+"""How much longer than its latest hold the hint about a customer's showtimes is kept."""
 CAPTURE_SETTLE_AFTER_MS = 10 * SECOND_MS
 """A capture without an outcome for so long is settled by the worker."""
 WEBHOOK_TOLERANCE_S = 300

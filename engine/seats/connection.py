@@ -48,6 +48,8 @@ class Connection(asyncio.Protocol):
         self._unwritten: list[bytes] = []
         self._paused = False
         self.new_future = self._loop.create_future
+        self._nobody: asyncio.Future[Any] = self.new_future()
+        self._nobody.cancel()  # what is matched with it is passed over
         self.slots: deque[Slot] = deque()
         self.lost = asyncio.Event()
 
@@ -72,6 +74,11 @@ class Connection(asyncio.Protocol):
         else:
             self.send((future, pack_command(words), None, 0))
         return future
+
+    def tell(self, *words: bytes | str | int) -> None:
+        """Send a command whose answer nobody needs, an error neither."""
+        if not self.lost.is_set():
+            self.send((self._nobody, pack_command(words), None, 0))
 
     def _flush(self) -> None:
         if self._unwritten and self._transport is not None:

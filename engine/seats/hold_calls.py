@@ -6,12 +6,12 @@ from engine import limits
 from engine.errors import Refusal
 from engine.seats.answers import first_answer, hold_of, hold_page_of, refusal_of
 from engine.seats.connection import Argument
+from engine.seats.customer_calls import CustomerCalls
 from engine.seats.ids import HoldId, subject_key
 from engine.seats.records import Hold, HoldPage, Request
-from engine.seats.script_calls import ScriptCalls
 
 
-class HoldCalls(ScriptCalls):
+class HoldCalls(CustomerCalls):
     """What customers do with holds.
 
     `subject` is the token's subject. Every method raises Unavailable as `ScriptCalls` says, and these refusals
@@ -33,7 +33,9 @@ class HoldCalls(ScriptCalls):
         _require_few(seats)
         answer = await self._write("claim_seats", showtime, (subject_key(subject), *seats), request)
         if answer[0] in (b"claimed", b"replayed"):
-            return hold_of(answer, showtime)
+            hold = hold_of(answer, showtime)
+            self._note_customer(hold)
+            return hold
         raise refusal_of(answer, showtime)
 
     async def change_hold(
@@ -107,7 +109,9 @@ class HoldCalls(ScriptCalls):
         args: tuple[Argument, ...] = (*_named(hold_id), subject_key(subject), checkout)
         answer = await self._write("check_out", hold_id.showtime, args, request)
         if first_answer(answer)[0] in (b"checked_out", b"already_checked_out"):
-            return hold_of(answer, hold_id.showtime), first_answer(answer)[0] == b"checked_out"
+            hold = hold_of(answer, hold_id.showtime)
+            self._note_customer(hold)
+            return hold, first_answer(answer)[0] == b"checked_out"
         raise refusal_of(answer, hold_id.showtime)
 
     async def open_payment(self, hold_id: HoldId, subject: str, request: Request | None = None) -> Hold:

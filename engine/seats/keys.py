@@ -30,6 +30,16 @@ PARTITION_KEYS = {
 }
 """Keys of one partition: `sl{tag}:<name>`."""
 
+CUSTOMER_KEY = "customer"
+"""`sl{tag}:customer:<subject key in hex>`: sorted set: showtimes where the customer may have holds, by the ms until
+when. A hint, written after a claim and proved on reading. It lies in a partition of the customer's own."""
+
+LOGINS_KEY = "sl:logins"
+"""`sl:logins:<digest of the e-mail>`: number: log-ins that failed lately; expires by itself."""
+
+RENEWAL_KEY = "sl:renewal"
+"""`sl:renewal:<family>`: which refresh token of a session was used last, and when; expires with the session."""
+
 REQUEST_KEY = "request"
 """`sl{tag}:<number>:request:<id>`: the remembered success of one request; expires by itself."""
 
@@ -76,6 +86,31 @@ def showtime_key(showtime: int, name: str) -> str:
 
 def script_keys(names: tuple[str, ...], showtime: int, request: str = "") -> tuple[str, ...]:
     """Build the keys that a script's header names, in its order.
+
+def customer_partition(subject_key: bytes) -> int:
+    """Give the partition, 0 to 63, of what is kept for a customer across showtimes."""
+    return crc32(subject_key) % PARTITIONS
+
+
+def customer_key(subject_key: bytes) -> str:
+    """Build the key of a customer's showtimes; `subject_key` is that of `ids.subject_key`."""
+    return f"sl{{{partition_tags()[customer_partition(subject_key)]}}}:{CUSTOMER_KEY}:{subject_key.hex()}"
+
+
+def logins_key(digest: str) -> str:
+    """Build the key that counts failed log-ins of one e-mail."""
+    return f"{LOGINS_KEY}:{digest}"
+
+
+def renewal_key(family: str) -> str:
+    """Build the key of a session's refresh tokens."""
+    return f"{RENEWAL_KEY}:{family}"
+
+
+def rate_key(lane: str, who: str) -> str:
+    """Build the key of one caller's bucket; callers are spread over the partitions."""
+    return f"sl{{{partition_tags()[crc32(who.encode()) % PARTITIONS]}}}:{RATE_KEY}:{lane}:{who}"
+
 
     Args:
         names: words of `SHOWTIME_KEYS`, `PARTITION_KEYS` or `request`.

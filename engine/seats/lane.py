@@ -97,6 +97,26 @@ class Lane:
         self._send(connection, future, name, keys, args)
         return future
 
+    def tell(self, *words: str | int) -> None:
+        """Send a plain command whose answer nobody needs; dropped while there is no connection or much to do."""
+        connection = self._connection
+        if connection is not None and len(connection.slots) < self._queue_max:
+            connection.tell(*words)
+
+    def ask(self, *words: str | int) -> "asyncio.Future[Any]":
+        """Send a plain command that may be sent twice without harm.
+
+        Raises:
+            Unavailable: `redis_unavailable`, `overloaded`; also from the future.
+            RedisError: (from the future) Redis refuses the command.
+        """
+        connection = self._connection
+        if connection is None:
+            raise _again(self._trouble or Unavailable("redis_unavailable", "the lane to Redis is connecting"))
+        if len(connection.slots) >= self._queue_max:
+            raise Unavailable("overloaded", "too many calls wait for Redis")
+        return connection.command(*words)
+
     def now_ms(self) -> int:
         """Estimate Redis' time in ms: behind by a network delay at most, never ahead; 0 before the first answer."""
         return self._clock.now_ms(monotonic())
