@@ -12,12 +12,14 @@ from starlette.responses import Response
 
 from api.auth import caller
 from api.idempotency import REPLAYED, engine_request
+from api.openapi.describe import describe
 from api.seat_labels import Hall, in_labels, read_hall, seat_indexes
-from api.wire import Body, Input, answer, no_content, now_ms, rfc3339, showtime_number
+from api.wire import Body, Input, Timestamp, answer, no_content, now_ms, rfc3339, showtime_number
 from engine.errors import InvalidInput, Refusal
 from engine.ledger.records import BookedSeat, Booking
 from engine.limits import SEAT_LABEL_LENGTH_MAX, SEATS_PER_HOLD_CEILING
 from engine.orders.pricing import price_seats
+from engine.orders.records import BookingStatus
 from engine.runtime import Runtime
 from engine.seats.ids import HoldId, parse_hold_id
 from engine.seats.records import Hold
@@ -54,18 +56,24 @@ class HoldAnswer(msgspec.Struct, omit_defaults=True):
     seats: list[SeatAnswer]
     amount: int
     currency: str
-    status: str
-    expires_at: str
+    status: BookingStatus
+    expires_at: Timestamp
     expires_in_ms: int
-    server_time: str
+    server_time: Timestamp
     extensions_left: int | None = None
-    extendable_until: str | None = None
+    extendable_until: Timestamp | None = None
 
 
 CLAIM = Body(ClaimBody)
 CHANGE = Body(ChangeBody)
 
+ON_SALE = ("showtime_closed", "not_on_sale", "showtime_frozen")
+"""Refusals of whatever takes seats or keeps them."""
+CLAIMS = ("seats_taken", "seat_limit", "unknown_seat", "duplicate_seat", "too_many_seats", *ON_SALE)
+"""Refusals of whatever takes seats."""
 
+
+@describe({201: HoldAnswer}, body=ClaimBody, refuses=("hold_limit", *CLAIMS), sends=("Location",))
 async def claim_seats(request: Request) -> Response:
     """Claim seats of a showtime, all or none."""
     runtime = _runtime(request)
@@ -80,6 +88,7 @@ async def claim_seats(request: Request) -> Response:
     return await _answer(runtime, hold, 201)
 
 
+@describe({200: HoldAnswer}, refuses=("hold_expired", "showtime_frozen"))
 async def read_hold(request: Request) -> Response:
     """Show a hold to its owner, or the booking that it became."""
     runtime = _runtime(request)
@@ -95,6 +104,7 @@ async def read_hold(request: Request) -> Response:
     return await _answer(runtime, hold, 200)
 
 
+@describe({200: HoldAnswer}, body=ChangeBody, refuses=("hold_expired", "payment_open", "empty_hold", *CLAIMS))
 async def change_hold(request: Request) -> Response:
     """Add seats to a hold and take seats off it, all or nothing."""
     runtime = _runtime(request)
@@ -113,6 +123,7 @@ async def change_hold(request: Request) -> Response:
     return await _answer(runtime, hold, 200)
 
 
+@describe({200: HoldAnswer}, refuses=("hold_expired", "cannot_extend", *ON_SALE))
 async def extend_hold(request: Request) -> Response:
     """Give a hold its full time again."""
     runtime = _runtime(request)
@@ -124,6 +135,7 @@ async def extend_hold(request: Request) -> Response:
     return await _answer(runtime, hold, 200)
 
 
+@describe({204: None}, refuses=("not_cancellable", "showtime_frozen"))
 async def release_hold(request: Request) -> Response:
     """Give the seats back at once; a repeat is harmless. What was checked out is cancelled as the booking it is."""
     runtime = _runtime(request)

@@ -15,11 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import caller
-from api.catalogue import after_name, find_showtimes, showtime_json
+from api.catalogue import ShowtimeAnswer, after_name, find_showtimes, showtime_json
 from api.idempotency import REPLAYED, engine_request
+from api.openapi.describe import PAGE, describe
 from api.wire import (
     Body,
     Input,
+    Page,
     answer,
     now_ms,
     page,
@@ -32,8 +34,11 @@ from api.wire import (
 )
 from engine.accounts.tokens import Identity
 from engine.catalogue.records import (
+    Auditorium,
     AuditoriumChange,
+    Cinema,
     CinemaChange,
+    Movie,
     MovieChange,
     NewAuditorium,
     NewCinema,
@@ -41,6 +46,7 @@ from engine.catalogue.records import (
     NewShowtime,
     Showtime,
     ShowtimeChange,
+    StoredStatus,
 )
 from engine.errors import Refusal, Unavailable
 from engine.limits import REDIS_CALLS_AT_ONCE_MAX, SHOWTIMES_PER_BULK_MAX
@@ -60,6 +66,31 @@ class RowPosition(msgspec.Struct, frozen=True, array_like=True):
     id: Annotated[int, Meta(ge=0, lt=2**31)]
 
 
+class OperatorShowtimeAnswer(ShowtimeAnswer, kw_only=True):
+    """A showtime as operators see it: what is stored, its rules, and where to look in Redis.
+
+    `seats_available` is not counted here.
+    """
+
+    stored_status: StoredStatus
+    status_reason: str | None
+    policy: dict[str, Any]
+    cinema_policy: dict[str, Any]
+    redis_key: str
+
+
+class MadeShowtime(msgspec.Struct):
+    """The number of a showtime that was made."""
+
+    id: int
+
+
+class MadeShowtimes(msgspec.Struct):
+    """The numbers of the showtimes that were made, in the order of the request."""
+
+    items: list[MadeShowtime]
+
+
 NEW_CINEMA, CINEMA_CHANGE = Body(NewCinema), Body(CinemaChange)
 NEW_AUDITORIUM, AUDITORIUM_CHANGE = Body(NewAuditorium), Body(AuditoriumChange)
 NEW_MOVIE, MOVIE_CHANGE = Body(NewMovie), Body(MovieChange)
@@ -70,6 +101,7 @@ _MEMBERS = Body(dict[str, msgspec.Raw])
 # --- Cinemas
 
 
+@describe({201: Cinema}, body=NewCinema, refuses=("name_taken",))
 async def create_cinema(request: Request) -> Response:
     """Make a cinema, and its city where that is new."""
     runtime, identity = _runtime(request), caller(request)
@@ -80,6 +112,7 @@ async def create_cinema(request: Request) -> Response:
     return _created(await runtime.catalogue.read_cinema(cinema), replayed=replayed)
 
 
+@describe({200: Page[Cinema]}, query=("city", *PAGE))
 async def list_cinemas(request: Request) -> Response:
     """List the cinemas that the caller operates."""
     cinemas, position = await _runtime(request).catalogue.list_cinemas(
@@ -91,6 +124,7 @@ async def list_cinemas(request: Request) -> Response:
     return answer(page(cinemas, position))
 
 
+@describe({200: Cinema})
 async def read_cinema(request: Request) -> Response:
     """Give one cinema with its policy."""
     cinema = row_number(request)
@@ -98,6 +132,7 @@ async def read_cinema(request: Request) -> Response:
     return answer(await _runtime(request).catalogue.read_cinema(cinema))
 
 
+@describe({200: Cinema}, body=CinemaChange, refuses=("name_taken", "showtime_frozen"))
 async def change_cinema(request: Request) -> Response:
     """Change a cinema; a changed policy reaches all its showtimes to come."""
     runtime, identity, cinema = _runtime(request), caller(request), row_number(request)
@@ -111,6 +146,7 @@ async def change_cinema(request: Request) -> Response:
 # --- Auditoriums
 
 
+@describe({201: Auditorium}, body=NewAuditorium, refuses=("name_taken", "invalid_layout"))
 async def create_auditorium(request: Request) -> Response:
     """Make an auditorium: its seats from a layout, a drawing, or a seating-plan file."""
     runtime, identity = _runtime(request), caller(request)
@@ -121,6 +157,7 @@ async def create_auditorium(request: Request) -> Response:
     return _created(await runtime.catalogue.read_auditorium(auditorium), replayed=replayed)
 
 
+@describe({200: Page[Auditorium]}, query=("cinema", *PAGE))
 async def list_auditoriums(request: Request) -> Response:
     """List the auditoriums of the cinemas that the caller operates: `?cinema=`."""
     after = page_cursor(request, RowPosition)
@@ -133,6 +170,7 @@ async def list_auditoriums(request: Request) -> Response:
     return answer(page(auditoriums, None if position is None else [position]))
 
 
+@describe({200: Auditorium})
 async def read_auditorium(request: Request) -> Response:
     """Give one auditorium."""
     auditorium = await _runtime(request).catalogue.read_auditorium(row_number(request))
@@ -140,6 +178,7 @@ async def read_auditorium(request: Request) -> Response:
     return answer(auditorium)
 
 
+@describe({200: Auditorium}, body=AuditoriumChange, refuses=("name_taken", "invalid_layout"))
 async def change_auditorium(request: Request) -> Response:
     """Rename an auditorium, or give the showtimes that are made from now on other seats."""
     runtime, identity, auditorium = _runtime(request), caller(request), row_number(request)
@@ -151,6 +190,7 @@ async def change_auditorium(request: Request) -> Response:
 # --- Movies
 
 
+@describe({201: Movie}, body=NewMovie, refuses=("name_taken",))
 async def create_movie(request: Request) -> Response:
     """Make a movie."""
     runtime, identity = _runtime(request), caller(request)
@@ -161,6 +201,7 @@ async def create_movie(request: Request) -> Response:
     return _created(await runtime.catalogue.read_movie(movie), replayed=replayed)
 
 
+@describe({200: Page[Movie]}, query=PAGE)
 async def list_movies(request: Request) -> Response:
     """List all movies, showing or not."""
     movies, position = await _runtime(request).catalogue.list_movies(
@@ -169,11 +210,13 @@ async def list_movies(request: Request) -> Response:
     return answer(page(movies, position))
 
 
+@describe({200: Movie})
 async def read_movie(request: Request) -> Response:
     """Give one movie."""
     return answer(await _runtime(request).catalogue.read_movie(row_number(request)))
 
 
+@describe({200: Movie}, body=MovieChange, refuses=("name_taken",))
 async def change_movie(request: Request) -> Response:
     """Change what is said of a movie, everywhere."""
     runtime, movie = _runtime(request), row_number(request)
@@ -185,6 +228,9 @@ async def change_movie(request: Request) -> Response:
 # --- Showtimes
 
 
+@describe(
+    {201: (OperatorShowtimeAnswer, MadeShowtimes)}, body=(NewShowtime, NewShowtimes), refuses=("auditorium_busy",)
+)
 async def create_showtimes(request: Request) -> Response:
     """Make one showtime, or with `items` up to 500, all or none."""
     runtime, identity = _runtime(request), caller(request)
@@ -196,21 +242,28 @@ async def create_showtimes(request: Request) -> Response:
     )
     if not bulk:
         return _created(operator_showtime_json(await runtime.catalogue.read_showtime(numbers[0])), replayed=replayed)
-    return _created({"items": [{"id": number} for number in numbers]}, replayed=replayed)
+    return _created(MadeShowtimes([MadeShowtime(number) for number in numbers]), replayed=replayed)
 
 
+@describe({200: Page[OperatorShowtimeAnswer]}, query=("city", "cinema", "movie", "date", *PAGE))
 async def list_showtimes(request: Request) -> Response:
     """List the showtimes of the caller's cinemas: `?city=&cinema=&movie=&date=`."""
     showtimes, position = await find_showtimes(request, cinemas_of(caller(request)))
     return answer(page([operator_showtime_json(showtime) for showtime in showtimes], position))
 
 
+@describe({200: OperatorShowtimeAnswer})
 async def read_showtime(request: Request) -> Response:
     """Give one showtime as it is stored, with the Redis key to look at it."""
     showtime = await operated_showtime(request)
     return answer(operator_showtime_json(showtime))
 
 
+@describe(
+    {200: OperatorShowtimeAnswer},
+    body=ShowtimeChange,
+    refuses=("has_sales", "auditorium_busy", "showtime_closed", "showtime_frozen"),
+)
 async def change_showtime(request: Request) -> Response:
     """Change a showtime; 409 `has_sales` for a new film or time once somebody has seats or a hold there."""
     runtime, identity, number = _runtime(request), caller(request), showtime_number(request)
@@ -296,18 +349,19 @@ def committed() -> Iterator[None]:
         raise Unavailable(error.code, error.detail, outcome="unknown", retry_after_ms=error.retry_after_ms) from error
 
 
-def operator_showtime_json(showtime: Showtime) -> dict[str, Any]:
+def operator_showtime_json(showtime: Showtime) -> OperatorShowtimeAnswer:
     """Give a showtime as operators see it."""
     at_ms = now_ms()
-    return {
-        **showtime_json(showtime, None, at_ms),
-        "stored_status": showtime.status,
-        "status_reason": showtime.status_reason,
-        "policy": showtime.policy,
-        "cinema_policy": showtime.cinema_policy,
-        "redis_key": showtime_key(showtime.id, "meta"),
-        "server_time": rfc3339(at_ms),
-    }
+    body = msgspec.structs.asdict(showtime_json(showtime, None, at_ms))
+    body["server_time"] = rfc3339(at_ms)
+    return OperatorShowtimeAnswer(
+        **body,
+        stored_status=showtime.status,
+        status_reason=showtime.status_reason,
+        policy=showtime.policy,
+        cinema_policy=showtime.cinema_policy,
+        redis_key=showtime_key(showtime.id, "meta"),
+    )
 
 
 def cinemas_of(identity: Identity) -> list[int] | None:

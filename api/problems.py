@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from api.openapi.describe import describe
 from engine.errors import Refusal, SeatlockError, Unavailable
 from engine.limits import SECOND_MS
 
@@ -169,6 +170,7 @@ def answer_crash(request: Request, error: Exception) -> Response:
     return problem_response(request, "internal_error")
 
 
+@describe({200: "text/html"})
 async def problem_page(request: Request) -> Response:
     """Give the page that a problem's `type` opens."""
     code = request.path_params["code"]

@@ -1,22 +1,23 @@
-"""Every route on one screen: method, path, handler, who may call. The busiest come first: the router looks in order."""
+"""Every route on one screen: method, path, handler, who may call. The busiest come first: the router looks in order.
 
-from collections.abc import Awaitable, Callable, Iterable
+What a route takes and answers stands beside its handler (`@describe`); both together are the OpenAPI document.
+"""
+
+from collections.abc import Iterable
 from itertools import groupby
 from typing import NamedTuple
 
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from api import accounts, bookings, catalogue, health, holds, operators, payments, problems, seats
 from api import operator_catalogue as programme
 from api.auth import Access
+from api.openapi.describe import Description, Handler, description_of
 
 PUBLIC, VIEWER, CUSTOMER = Access.PUBLIC, Access.VIEWER, Access.CUSTOMER
 STAFF, MANAGER, ADMIN = Access.STAFF, Access.MANAGER, Access.ADMIN
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Endpoint(NamedTuple):
@@ -26,6 +27,11 @@ class Endpoint(NamedTuple):
     path: str
     handler: Handler
     access: Access
+
+    @property
+    def description(self) -> Description:
+        """What the handler says of itself."""
+        return description_of(self.handler)
 
 
 E = Endpoint

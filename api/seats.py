@@ -3,22 +3,85 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import viewer
+from api.openapi.describe import describe
 from api.seat_labels import Hall, read_hall
-from api.wire import answer, not_modified, query_number, rfc3339, showtime_number
-from engine.catalogue.layouts import Seat
+from api.wire import Timestamp, answer, not_modified, query_number, rfc3339, showtime_number
+from engine.catalogue.layouts import Seat, Tier
 from engine.limits import LAYOUTS_CACHED_MAX, SEAT_MAP_VERSION_MAX
 from engine.runtime import Runtime
 from engine.seats.records import SeatMap
-from engine.seats.seat_map import compact, statuses, summary
+from engine.seats.seat_map import Change, SeatStatus, compact, statuses, summary
 
 
+class SeatLine(msgspec.Struct):
+    """One seat of the map; the price is in minor units."""
+
+    seat: str
+    row: str
+    number: str
+    tier: Tier
+    price: int
+    status: SeatStatus
+
+
+class SummaryAnswer(msgspec.Struct):
+    """How many seats are in which state; they add up to all seats."""
+
+    available: int
+    locked: int
+    sold: int
+    blocked: int
+    in_review: int
+
+
+class SeatMapAnswer(msgspec.Struct):
+    """Every seat with its status, in layout order; `version` grows with every change."""
+
+    showtime_id: int
+    version: int
+    currency: str
+    seats: list[SeatLine]
+    summary: SummaryAnswer
+    server_time: Timestamp
+
+
+class AvailableAnswer(msgspec.Struct):
+    """The labels of the free seats by tier."""
+
+    showtime_id: int
+    version: int
+    available: dict[str, list[str]]
+    server_time: Timestamp
+
+
+class AvailabilityAnswer(msgspec.Struct):
+    """Bitmaps in base64, in layout order: seat i is byte `i >> 3`, mask `0x80 >> (i & 7)`."""
+
+    showtime_id: int
+    version: int
+    sold: str
+    locked: str
+    blocked: str
+    in_review: str
+    server_time: Timestamp
+
+
+class ChangesAnswer(msgspec.Struct):
+    """What changed since the version asked for: pairs of a seat's index and its status now."""
+
+    showtime_id: int
+    version: int
+    changes: Sequence[Change]
+    server_time: Timestamp
+
+
+@describe({200: SeatMapAnswer}, refuses=("showtime_frozen",), tagged=True)
 async def read_seats(request: Request) -> Response:
     """Give every seat with its status; 304 when the viewer has this version already."""
     runtime = _runtime(request)
@@ -39,6 +102,7 @@ async def read_seats(request: Request) -> Response:
     return answer(_render(hall, seat_map, shape), headers=headers)
 
 
+@describe({200: AvailableAnswer}, refuses=("showtime_frozen",))
 async def read_available(request: Request) -> Response:
     """Give the labels of the seats that are free, by tier."""
     runtime = _runtime(request)
@@ -49,37 +113,29 @@ async def read_available(request: Request) -> Response:
         if status == "AVAILABLE":
             free[seat.tier].append(seat.seat)
     return answer(
-        {
-            "showtime_id": hall.showtime.id,
-            "version": seat_map.version,
-            "available": free,
-            "server_time": rfc3339(seat_map.now_ms),
-        },
+        AvailableAnswer(hall.showtime.id, seat_map.version, free, rfc3339(seat_map.now_ms)),
         headers={"Cache-Control": "public, no-cache"},
     )
 
 
+@describe({200: (AvailabilityAnswer, ChangesAnswer)}, query=("since",), refuses=("showtime_frozen",))
 async def read_availability(request: Request) -> Response:
     """Give the map as bitmaps, or with `since` what changed; bitmaps again when `since` is too old to tell."""
     runtime = _runtime(request)
     hall = await read_hall(runtime.catalogue, showtime_number(request))
     since = query_number(request, "since", most=SEAT_MAP_VERSION_MAX)
-    body: dict[str, Any]
+    changes: Sequence[Change] | None = None
     if since is None:
         seat_map = await runtime.seats.read_seats(hall.showtime.id)
-        body = compact(seat_map)
     else:
         seat_map, changes = await runtime.seats.read_changes(hall.showtime.id, since)
-        body = compact(seat_map) if changes is None else {"changes": changes}
-    return answer(
-        {
-            "showtime_id": hall.showtime.id,
-            "version": seat_map.version,
-            **body,
-            "server_time": rfc3339(seat_map.now_ms),
-        },
-        headers={"Cache-Control": "public, no-cache"},
-    )
+    body: AvailabilityAnswer | ChangesAnswer
+    number, at = hall.showtime.id, rfc3339(seat_map.now_ms)
+    if changes is None:
+        body = AvailabilityAnswer(number, seat_map.version, **compact(seat_map), server_time=at)
+    else:
+        body = ChangesAnswer(number, seat_map.version, changes, at)
+    return answer(body, headers={"Cache-Control": "public, no-cache"})
 
 
 def _runtime(request: Request) -> Runtime:

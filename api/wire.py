@@ -6,9 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,6 +23,10 @@ Json = bytes | Mapping[str, Any] | msgspec.Struct
 _encode = msgspec.json.Encoder().encode
 _PATH_PART = re.compile(r"\.([^.\[\]]+)|\[([^\]]*)\]")
 _NAMED_FIELD = re.compile(r"(?:unknown|required) field `(.*?)`")
+
+
+Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""RFC 3339 in UTC with milliseconds, written by `rfc3339`."""
 
 
 class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -182,10 +187,21 @@ def page_cursor(request: Request, kinds: type[T]) -> T | None:
         raise invalid_parameter("cursor", "Expected a `next_cursor` of this list.") from None
 
 
-def page(items: Sequence[Any], position: Any = None) -> dict[str, Any]:
+class Page(msgspec.Struct, Generic[T]):
+    """A page of a list; `next_cursor` is what `?cursor=` takes for the next one, null at the end."""
+
+    items: Sequence[T]
+    next_cursor: str | None
+
+
+def page(items: Sequence[T], position: Any = None) -> Page[T]:
     """Build the body of a list; `position` is where the next page begins, None at the end."""
-    cursor = None if position is None else base64.urlsafe_b64encode(_encode(position)).rstrip(b"=").decode()
-    return {"items": items, "next_cursor": cursor}
+    return Page(items, cursor_of(position))
+
+
+def cursor_of(position: Any) -> str | None:
+    """Write down a position for `page_cursor` to read; None, the end, is no cursor."""
+    return None if position is None else base64.urlsafe_b64encode(_encode(position)).rstrip(b"=").decode()
 
 
 # --- Entity tags

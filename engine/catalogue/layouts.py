@@ -61,7 +61,7 @@ class _StoredLayout(msgspec.Struct, frozen=True):
     seats: tuple[_StoredSeat, ...]
 
 
-class _WireLayout(msgspec.Struct, frozen=True):
+class LayoutAnswer(msgspec.Struct, frozen=True):
     """The layout as clients read it."""
 
     version: int
@@ -107,7 +107,7 @@ class Layout:
     @cached_property
     def wire(self) -> bytes:
         """Encode `{version, name, width, height, seats: [...]}` once: it never changes."""
-        return msgspec.json.encode(_WireLayout(self.version, self.name, self.width, self.height, self.seats))
+        return msgspec.json.encode(LayoutAnswer(self.version, self.name, self.width, self.height, self.seats))
 
     @cached_property
     def digest(self) -> str:

@@ -90,10 +90,10 @@ def test_an_expiry_is_told_on_one_clock_and_never_negative():
 def test_a_cursor_leads_back_to_its_position():
     """Clients only carry it."""
     body = wire.page([1, 2], (17, "né"))
-    assert body["items"] == [1, 2]
-    assert wire.page_cursor(get(f"cursor={body['next_cursor']}"), tuple[int, str]) == (17, "né")
+    assert body.items == [1, 2]
+    assert wire.page_cursor(get(f"cursor={body.next_cursor}"), tuple[int, str]) == (17, "né")
     assert wire.page_cursor(get(), tuple[int, str]) is None
-    assert wire.page([])["next_cursor"] is None
+    assert wire.page([]).next_cursor is None
 
 
 @pytest.mark.parametrize("cursor", ["x", "%00", "e30", "%F0%9F%92%BA", "A" * 3000])
