@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
-from engine.catalogue.once import recall, remember
 from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
@@ -34,6 +33,7 @@ from api.wire import (
     row_number,
 )
 from engine.blocking import lift_block, put_block
+from engine.catalogue.once import recall, remember
 from engine.catalogue.records import Moment, RowId
 from engine.errors import InvalidInput, Refusal
 from engine.ledger.blocks import NewBlock
