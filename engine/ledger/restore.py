@@ -71,6 +71,9 @@ class Restorer:
             if why == "stale_generation" and await self._adopt(facts, deadline):
                 return
             if why == "damaged":
+                # The ledger first: else nobody would go on if we ended now, for readers may see nothing to restore.
+                async with transaction(self._pool) as connection:
+                    await connection.execute(query("note_damage"), showtime)
                 await self._stop_writers(showtime)
             await self._load(showtime, deadline, force=why != "not_loaded", again=False)
         except RedisError as error:

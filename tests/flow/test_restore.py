@@ -315,6 +315,27 @@ async def test_what_waits_for_an_operator_stays_frozen_over_a_loss(house):
         await house.fetch("UPDATE rebuilds SET tried_at = NULL")
 
 
+async def test_a_restore_of_damage_that_fails_halfway_is_done_again(house, monkeypatch):
+    """Schedule: writers met damage and were stopped; then PostgreSQL was away. Readers see nothing wrong to restore."""
+    hold = await house.check_out([4])
+    await house.runtime.redis.hdel(showtime_key(house.showtime, "holds"), hold.owner)
+    with monkeypatch.context() as patched:
+
+        async def fail(*args, **options):
+            raise Unavailable("ledger_unavailable")
+
+        patched.setattr(restore_module.Restorer, "_load", fail)
+        with pytest.raises(Unavailable):
+            await house.seats.claim_seats(house.showtime, BUDI, [4])
+    with pytest.raises(Unavailable, match="rebuilding"):
+        await house.seats.claim_seats(house.showtime, BUDI, [4])
+    assert await house.duties.rebuild_showtimes() == 0, "whoever began it has some seconds to end it"
+    await house.fetch("UPDATE rebuilds SET tried_at = now() - interval '1 minute'")
+    await house.duties.rebuild_showtimes()
+    assert (await house.seats.claim_seats(house.showtime, BUDI, [4])).seats == (4,)
+    assert await house.fetch("SELECT count(*) FROM rebuilds") == [(0,)]
+
+
 async def block(house, seats):
     """Block seats as an operator does: the ledger, Redis, the ledger."""
     new = NewBlock(

@@ -93,6 +93,23 @@ def test_a_freeze_moves_the_version(house: House):
     assert house.write("close_showtime")[2] == version + 3 == house.write("close_showtime")[2]
 
 
+@pytest.mark.parametrize("state", ["frozen", "open"])
+def test_an_operators_freeze_lets_no_writer_into_a_rebuild(house: House, state):
+    """Schedule: a rebuild has stopped the writers and drained; an operator freezes; a sale slips in before the load.
+
+    That sale would be in the ledger and not on the map that the load installs. Only a load ends rebuilding.
+    """
+    hold = house.check_out(house.claim(ANN, 1))
+    assert house.write("freeze_showtime", "rebuilding")[0] == "frozen"
+    version = house.read()["version"]
+    assert house.write("open_showtime", "begin", "n", 15_000, 1)[0] == "loading"
+    assert house.write("freeze_showtime", state)[::2] == ["frozen", version]
+    assert house.sell(hold)[0] == "rebuilding"
+    assert house.write("open_showtime", *house.finish("n", {}))[0] == "load_lost"
+    assert house.open(force=1, status=state)[0] == "opened"
+    assert house.read()["status"] == state.encode()
+
+
 def test_an_unknown_state_raises(house: House):
     """Only three states can be set by a freeze."""
     before = house.dump()

@@ -1,5 +1,6 @@
 --[[
 Freeze a showtime, open it again, or set it under rebuilding, loaded or not; a load in progress is lost.
+Only a load ends rebuilding, and brings the state that the ledger says then: until it has, no writer may be let in.
 
 KEYS     meta loading request
 ARGV     1 generation (not compared)  2 not_after_ms  3 request  4 state: open, frozen or rebuilding
@@ -92,7 +93,7 @@ end
 
 -- change
 redis.call('UNLINK', keys.loading)
-if status and status ~= state then
+if status and status ~= state and status ~= 'rebuilding' then
   version = version + 1
   redis.call('HSET', keys.meta, 'status', state, 'version', version)
 end
