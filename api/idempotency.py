@@ -1,4 +1,12 @@
-"""`Idempotency-Key`: what makes two requests the same one, for the scripts and tables that remember successes."""
+"""`Idempotency-Key`: what makes two requests the same one, for the scripts and tables that remember successes.
+
+| POST | a repeat with the same key |
+|---|---|
+| holds, extend, bookings | the first answer, from the showtime's keys in Redis: gone with the hold, if Redis is lost |
+| payments, cancel, register, everything of operators | the first answer, from the ledger, for 24 hours |
+| login, guest, refresh | new tokens: none is kept that could be given again, and nothing else is changed |
+| webhook | no key is looked at: the gateway's own event id makes a repeat harmless, for ever |
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -18,16 +26,29 @@ def request_digest(request: Request, subject: str) -> str | None:
     """Give the id under which this request's success is remembered: subject, route and key; None without a key.
 
     Raises:
-        InvalidInput: the key is empty, too long, or not printable ASCII.
+        InvalidInput: as in `read_key`.
     """
-    key = request.headers.get("idempotency-key")
-    if key is None:
+    key = read_key(request)
+    return None if key is None else _digest(f"{subject}\n{request.method} {request.url.path}\n{key}".encode())
+
+
+def read_key(request: Request) -> str | None:
+    """Give the key, in or out of quotes; None without one. Endpoints that keep nothing call it for its refusals.
+
+    Raises:
+        InvalidInput: there is more than one, or it is empty, too long, or not printable ASCII.
+    """
+    keys = request.headers.getlist("idempotency-key")
+    if not keys:
         return None
-    if not (key.isascii() and key.isprintable() and 1 <= len(key) <= IDEMPOTENCY_KEY_LENGTH_MAX):
+    key = keys[0]
+    if len(key) > 1 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not (len(keys) == 1 and key.isascii() and key.isprintable() and 1 <= len(key) <= IDEMPOTENCY_KEY_LENGTH_MAX):
         raise invalid_parameter(
-            "Idempotency-Key", f"Expected 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} printable ASCII characters."
+            "Idempotency-Key", f"Expected one key of 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} printable ASCII characters."
         )
-    return _digest(f"{subject}\n{request.method} {request.url.path}\n{key}".encode())
+    return key
 
 
 def engine_request(request: Request, subject: str, body: msgspec.Struct | None = None) -> EngineRequest | None:

@@ -20,6 +20,7 @@ from engine.ledger.drained import Drain
 from engine.ledger.ledger import Ledger
 from engine.ledger.queries import query
 from engine.ledger.records import Block, Capture, CaptureOutcome
+from engine.ledger.requests import forget_old
 from engine.ledger.restore import Restorer
 from engine.seats.ids import parse_hold_id
 from engine.seats.keys import partition_key, showtime_key
@@ -173,6 +174,10 @@ class Duties:
             log.warning("block_not_applied", block=block.id, error=error.code)
             return
         await self._ledger.finish_block(block)
+
+    async def forget_requests(self) -> int:
+        """Remove what requests with an Idempotency-Key were answered more than a day ago."""
+        return await forget_old(self._ledger.pool, limits.DUTY_BATCH_MAX)
 
     async def rebuild_showtimes(self) -> int:
         """Freeze the showtimes that are not to be trusted, and build those anew that need no person to look first."""

@@ -57,6 +57,7 @@ async def work(runtime: Runtime, stop: asyncio.Event) -> None:
         (duties.restock_seats, limits.DUTY_EVERY_MS),
         (duties.expire_bookings, limits.DUTY_EVERY_MS),
         (duties.apply_blocks, limits.DUTY_EVERY_MS),
+        (duties.forget_requests, limits.FORGET_REQUESTS_EVERY_MS),
         (duties.find_lost_facts, limits.FIND_LOST_FACTS_EVERY_MS),
     ]
     tasks = [asyncio.create_task(reader.run(), name="reader")]

@@ -96,14 +96,14 @@ JOIN cities t ON t.id = c.city_id
 JOIN movies m ON m.id = s.movie_id
 JOIN layouts l ON l.id = s.layout_id;
 
--- What operators' requests with an Idempotency-Key were answered, for 24 hours.
-CREATE TABLE operator_requests (
+-- What requests with an Idempotency-Key were answered, for 24 hours; written with their effect.
+CREATE TABLE requests (
     id          text PRIMARY KEY,
     fingerprint text NOT NULL,
-    answer      jsonb,
+    answer      jsonb NOT NULL,
     made_at     timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX operator_requests_by_age ON operator_requests (made_at);
+CREATE INDEX requests_by_age ON requests (made_at);
 
 -- Users and what they may do. Guests have no row: their token alone says who they are.
 
@@ -116,8 +116,6 @@ CREATE TABLE users (
     phone         text,
     locale        text NOT NULL DEFAULT 'id',
     role          text NOT NULL CHECK (role IN ('customer', 'staff', 'admin')),
-    -- Digest of the Idempotency-Key under which the account was registered.
-    request       text,
     created_at    timestamptz NOT NULL DEFAULT now()
 );
 

@@ -99,7 +99,8 @@ class World:
 
     async def intend(self, owner, seats, showtime=SHOWTIME, **changes):
         """Record the intent of a booking."""
-        return await self.ledger.record_intent(self.intent(owner, seats, showtime, **changes))
+        begun = await self.ledger.record_intent(self.intent(owner, seats, showtime, **changes))
+        return begun.payment, begun.created
 
     async def pay(self, owner, amount_minor, session=None, **changes):
         """Tell the ledger of a payment; gives its judgement."""

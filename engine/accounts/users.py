@@ -12,7 +12,9 @@ from engine.accounts.tokens import Identity, Role, Tokens
 from engine.errors import InvalidInput, Refusal
 from engine.ledger.database import reading, transaction
 from engine.ledger.queries import query
+from engine.ledger.requests import once, recall
 from engine.limits import EMAIL_LENGTH_MAX, PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN
+from engine.seats.records import Request
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +69,7 @@ class Accounts:
         name: str,
         phone: str | None = None,
         locale: str = "id",
-        request: str | None = None,
+        request: Request | None = None,
     ) -> tuple[Session, bool]:
         """Open a customer's account.
 
@@ -77,29 +79,37 @@ class Accounts:
             name: as the customer wants to be called.
             phone: free text.
             locale: a language tag.
-            request: digest of the caller's Idempotency-Key, if there was one.
+            request: remembers the account for a day, never the password: a repeat must know it.
 
         Returns:
             The session, and whether it answers a repeat of the request that opened the account.
 
         Raises:
-            Refusal: `email_taken`.
+            Refusal: `email_taken`; `idempotency_key_reused`, also for another password;
+                `idempotency_key_in_flight`.
             InvalidInput: a bad e-mail or password.
         """
         email = normalise_email(email)
-        hashed = await self._passwords.hash(_checked_password(password))
-        async with transaction(self._pool) as connection:
-            added = await connection.fetchval(
-                query("insert_user"), uuid4(), email, hashed, name, phone, locale, "customer", request
-            )
-            row = await connection.fetchrow(query("read_user_by_email"), email)
-        if added is None and not (
-            request is not None
-            and row["request"] == request
-            and await self._passwords.verify(row["password_hash"], password)
-        ):
+        known = await recall(self._pool, request)
+        hashed = None if known else await self._passwords.hash(_checked_password(password))
+        async with once(self._pool, request) as run:
+            if not run.replayed:
+                if hashed is None:
+                    raise Refusal("idempotency_key_in_flight")  # the day was over between the two looks
+                run.answer = await self._insert_customer(run.connection, email, hashed, name, phone, locale)
+            row = await run.connection.fetchrow(query("read_user"), run.answer)
+        if run.replayed and not await self._passwords.verify(row and row["password_hash"], password):
+            raise Refusal("idempotency_key_reused")
+        return self._session(User.from_row(row)), run.replayed
+
+    async def _insert_customer(
+        self, connection: Any, email: str, hashed: str, name: str, phone: str | None, locale: str
+    ) -> str:
+        values = (uuid4(), email, hashed, name, phone, locale, "customer")
+        added = await connection.fetchval(query("insert_user"), *values)
+        if added is None:
             raise Refusal("email_taken")
-        return self._session(User.from_row(row)), added is None
+        return str(added)
 
     async def login(self, email: str, password: str) -> Session:
         """Log in; an unknown e-mail costs the same time and gives the same answer as a wrong password.
@@ -185,7 +195,7 @@ class Accounts:
                     await connection.execute(query("delete_staff_cinemas"), user_id)
                 else:
                     user_id = await connection.fetchval(
-                        query("insert_user"), uuid4(), email, hashed, name, None, "id", role, None
+                        query("insert_user"), uuid4(), email, hashed, name, None, "id", role
                     )
                     if user_id is None:
                         raise Refusal("email_taken")

@@ -15,7 +15,6 @@ import msgspec
 from engine.catalogue import scheduling
 from engine.catalogue.floor_plans import draw_layout
 from engine.catalogue.layouts import Layout, make_layout
-from engine.catalogue.once import once
 from engine.catalogue.policies import check_policy
 from engine.catalogue.records import (
     AuditoriumChange,
@@ -31,10 +30,14 @@ from engine.catalogue.records import (
 from engine.catalogue.scheduling import Permit
 from engine.catalogue.seating_plans import read_seating_plan
 from engine.errors import InvalidInput, Refusal, Unavailable
-from engine.ledger.database import transaction
+from engine.ledger.database import reading, transaction
 from engine.ledger.queries import query
+from engine.ledger.requests import Once, once
 from engine.seats.records import Request
 from engine.settings import Settings
+
+Decided = Literal["OPEN", "FROZEN"]
+"""What operators decide about selling; a showtime is cancelled in another way."""
 
 
 class Desk:
@@ -227,39 +230,65 @@ class Desk:
             await record_act(connection, actor, "change_showtime", f"showtime:{number}", details=_changes(change))
         return moved
 
-    async def set_status(self, actor: str, number: int, status: Literal["OPEN", "FROZEN"], reason: str) -> None:
-        """Freeze a showtime or open it again; a repeat is harmless.
+    async def set_status(
+        self, actor: str, number: int, status: Decided, reason: str, request: Request | None = None
+    ) -> bool:
+        """Freeze a showtime or open it again; says whether an earlier request did, and then does nothing.
 
         Raises:
             Refusal: `showtime_closed` for a cancelled one.
             Unavailable: `showtime_frozen`: it cannot be opened before its seats were built again from the ledger.
         """
-        async with transaction(self._pool) as connection:
-            if status == "OPEN" and await connection.fetchval(query("find_rebuild"), number):
-                raise Unavailable("showtime_frozen", "its seats must be built again from the ledger first")
-            frozen_for = reason if status == "FROZEN" else None
-            if await connection.fetchval(query("update_showtime_status"), number, status, frozen_for) is None:
-                raise Refusal("showtime_closed", showtime_status="CANCELLED")
-            verb = "freeze_showtime" if status == "FROZEN" else "unfreeze_showtime"
-            await record_act(connection, actor, verb, f"showtime:{number}", reason)
+        async with once(self._pool, request) as run:
+            if not run.replayed:
+                await self._set_status(run.connection, actor, number, status, reason)
+                run.answer = [number]
+        return run.replayed
 
-    async def freeze_showtimes(self, actor: str, cinema: int | None, reason: str) -> list[int]:
+    async def _set_status(self, connection: Any, actor: str, number: int, status: Decided, reason: str) -> None:
+        if status == "OPEN" and await connection.fetchval(query("find_rebuild"), number):
+            raise Unavailable("showtime_frozen", "its seats must be built again from the ledger first")
+        frozen_for = reason if status == "FROZEN" else None
+        if await connection.fetchval(query("update_showtime_status"), number, status, frozen_for) is None:
+            raise Refusal("showtime_closed", showtime_status="CANCELLED")
+        verb = "freeze_showtime" if status == "FROZEN" else "unfreeze_showtime"
+        await record_act(connection, actor, verb, f"showtime:{number}", reason)
+
+    async def standing(self, numbers: Sequence[int], status: Decided) -> list[int]:
+        """Give those of some showtimes that still have a status, and do not wait to be built again.
+
+        A repeated request tells Redis of these only: whoever changed the others since has told it already.
+        """
+        async with reading(self._pool) as connection:
+            rows = await connection.fetch(query("list_standing_showtimes"), list(numbers), status)
+        return [row["id"] for row in rows]
+
+    async def freeze_showtimes(
+        self, actor: str, cinema: int | None, reason: str, request: Request | None = None
+    ) -> tuple[list[int], bool]:
         """Freeze all showtimes to come, of one cinema or of all; gives the numbers of all that are frozen then."""
-        return await self._set_all(query("freeze_showtimes"), (cinema, reason), actor, "freeze_showtimes", reason)
+        async with once(self._pool, request) as run:
+            await _set_all(run, query("freeze_showtimes"), (cinema, reason), actor, "freeze_showtimes", reason)
+        return run.answer, run.replayed
 
-    async def unfreeze_showtimes(self, actor: str, cinema: int | None, reason: str) -> list[int]:
+    async def unfreeze_showtimes(
+        self, actor: str, cinema: int | None, reason: str, request: Request | None = None
+    ) -> tuple[list[int], bool]:
         """Open all frozen showtimes to come again, of one cinema or of all; gives the numbers of all that are open.
 
         Showtimes whose seats wait to be built again from the ledger stay frozen.
         """
-        return await self._set_all(query("unfreeze_showtimes"), (cinema,), actor, "unfreeze_showtimes", reason)
+        async with once(self._pool, request) as run:
+            await _set_all(run, query("unfreeze_showtimes"), (cinema,), actor, "unfreeze_showtimes", reason)
+        return run.answer, run.replayed
 
-    async def _set_all(self, statement: str, values: tuple[Any, ...], actor: str, verb: str, reason: str) -> list[int]:
-        async with transaction(self._pool) as connection:
-            numbers = [row["id"] for row in await connection.fetch(statement, *values)]
-            subject = "all" if values[0] is None else f"cinema:{values[0]}"
-            await record_act(connection, actor, verb, subject, reason, {"count": len(numbers)})
-        return numbers
+
+async def _set_all(run: Once, statement: str, values: tuple[Any, ...], actor: str, verb: str, reason: str) -> None:
+    if run.replayed:
+        return
+    run.answer = [row["id"] for row in await run.connection.fetch(statement, *values)]
+    subject = "all" if values[0] is None else f"cinema:{values[0]}"
+    await record_act(run.connection, actor, verb, subject, reason, {"count": len(run.answer)})
 
 
 async def record_act(

@@ -9,7 +9,9 @@ from engine.ledger.database import moment, reading, transaction
 from engine.ledger.part import LedgerPart
 from engine.ledger.queries import query
 from engine.ledger.records import Block, BlockSeat
+from engine.ledger.requests import forget, once
 from engine.ledger.rows import to_record
+from engine.seats.records import Request
 
 
 class NewBlock(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,14 +29,20 @@ class NewBlock(msgspec.Struct, frozen=True, kw_only=True):
 class Blocks(LedgerPart):
     """Blocks of seats."""
 
-    async def add_block(self, block: NewBlock) -> Block:
-        """Enter a block. Afterwards tell Redis, then `finish_block`; if Redis refuses, `release_block`.
+    async def add_block(self, block: NewBlock, request: Request | None = None) -> Block:
+        """Enter a block; one that an earlier run of the request entered is `replayed`, as it is now.
+
+        Afterwards tell Redis, then `finish_block`; if Redis refuses, `release_block` with the same request.
 
         Raises:
-            Refusal: `seats_taken` with `seats: [{"seat", "reason": "BLOCKED"}]`; `not_found`, no such showtime.
+            Refusal: `seats_taken` with `seats: [{"seat", "reason": "BLOCKED"}]`; `not_found`, no such showtime;
+                `idempotency_key_reused`, `idempotency_key_in_flight`.
             Unavailable: `ledger_unavailable`.
         """
-        async with transaction(self.pool) as connection:
+        async with once(self.pool, request) as run:
+            connection = run.connection
+            if run.replayed:
+                return msgspec.structs.replace(await _read(connection, run.answer), replayed=True)
             # The showtime's row makes two operators take turns; it must exist, and a reload reads it in the same way.
             if await connection.fetchval(query("find_showtime_status"), block.showtime) is None:
                 raise Refusal("not_found")
@@ -54,6 +62,7 @@ class Blocks(LedgerPart):
             if missing:
                 taken = [{"seat": seat.seat, "reason": "BLOCKED"} for seat in block.seats if seat.index in missing]
                 raise Refusal("seats_taken", seats=taken)
+            run.answer = block_id
             return await _read(connection, block_id)
 
     async def read_block(self, block_id: int) -> Block:
@@ -76,8 +85,10 @@ class Blocks(LedgerPart):
             rows = await connection.fetch(query("list_blocks"), showtime, released)
         return [_to_block(row) for row in rows]
 
-    async def release_block(self, block_id: int) -> Block:
+    async def release_block(self, block_id: int, refused: Request | None = None) -> Block:
         """End a block in the ledger; a repeat is harmless. Afterwards tell Redis, then `finish_block`.
+
+        `refused` is the request that wanted the block and cannot have it: it is forgotten.
 
         Raises:
             Refusal: `not_found`.
@@ -86,6 +97,7 @@ class Blocks(LedgerPart):
         async with transaction(self.pool) as connection:
             if await connection.fetchval(query("release_block"), block_id) is not None:
                 await connection.execute(query("release_block_seats"), block_id)
+            await forget(connection, refused)
             return await _read(connection, block_id)
 
     async def finish_block(self, block: Block) -> None:

@@ -1,5 +1,6 @@
 """Bookings as the ledger knows them: reading, and their ends without money."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 from uuid import UUID
 
@@ -8,7 +9,9 @@ from engine.ledger.database import moment, reading, transaction
 from engine.ledger.part import LedgerPart
 from engine.ledger.queries import query
 from engine.ledger.records import Booking
+from engine.ledger.requests import once
 from engine.ledger.rows import to_record
+from engine.seats.records import Request
 
 
 class Bookings(LedgerPart):
@@ -47,22 +50,34 @@ class Bookings(LedgerPart):
         page = [to_record(row, Booking) for row in rows[:limit]]
         return page, page[-1].id if len(rows) > limit else None
 
-    async def cancel_booking(self, booking_id: str, subject: str | None, reason: str = "customer") -> bool:
+    async def cancel_booking(
+        self,
+        booking_id: str,
+        subject: str | None,
+        reason: str = "customer",
+        *,
+        request: Request | None = None,
+        answer: Any = None,
+    ) -> bool:
         """Cancel a booking before its payment. The ledger comes first; the caller then releases the hold.
 
         Args:
             booking_id: the booking's, and the hold's, id.
             subject: the customer who asks; None for the operator.
             reason: the booking's `status_reason`.
+            request: remembers the answer, also for a booking that lives in Redis alone.
+            answer: what is remembered, as JSON; only with a request.
 
         Returns:
             Whether the ledger has the booking, now CANCELLED; a repeat is harmless. False: it lives in Redis alone.
 
         Raises:
-            Refusal: `not_found` (somebody else's), `not_cancellable` (paid, or ended another way).
+            Refusal: `not_found` (somebody else's), `not_cancellable` (paid, or ended another way),
+                `idempotency_key_reused`, `idempotency_key_in_flight`.
             Unavailable: `ledger_unavailable`; the same call is safe.
         """
-        async with transaction(self.pool) as connection:
+        async with once(self.pool, request) as run:
+            run.answer, connection = answer, run.connection
             booking = await connection.fetchrow(query("lock_booking"), UUID(booking_id))
             if booking is None:
                 return False
@@ -71,6 +86,18 @@ class Bookings(LedgerPart):
             if booking["status"] != "CANCELLED" and not await _end(connection, UUID(booking_id), "CANCELLED", reason):
                 raise Refusal("not_cancellable", status=booking["status"])
         return True
+
+    async def move_bookings(self, subject: str, new_subject: str, but: Sequence[str] = ()) -> int:
+        """Give a customer's bookings, with their tickets, to another customer; give how many it were.
+
+        Raises:
+            Unavailable: `ledger_unavailable`; the same call is safe.
+        """
+        async with transaction(self.pool) as connection:
+            rows = await connection.fetch(query("move_bookings"), subject, new_subject, [UUID(one) for one in but])
+            # A second statement: it sees the tickets of sales that the first one had to wait for.
+            await connection.execute(query("move_tickets"), [row["id"] for row in rows], new_subject)
+        return len(rows)
 
     async def expire_booking(self, booking_id: str, reason: str = "payment_timeout") -> bool:
         """End a booking whose time is over: PENDING and without money becomes EXPIRED, any other stays.

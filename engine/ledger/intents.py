@@ -3,12 +3,16 @@
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from engine.errors import Refusal
 from engine.ledger.database import moment, reading, transaction
 from engine.ledger.part import LedgerPart
 from engine.ledger.queries import query
-from engine.ledger.records import Intent, Payment
+from engine.ledger.records import Begun, Intent, Payment
+from engine.ledger.requests import once, recall
 from engine.ledger.rows import to_record
+from engine.seats.records import Request
 
 NOT_PAYABLE = {
     "CONFIRMED": "already_paid",
@@ -21,20 +25,25 @@ NOT_PAYABLE = {
 class Intents(LedgerPart):
     """What is written before money moves."""
 
-    async def record_intent(self, intent: Intent) -> tuple[Payment, bool]:
+    async def record_intent(self, intent: Intent, request: Request | None = None) -> Begun:
         """Enter a booking with its seats and a payment session, in one transaction.
 
-        Returns:
-            The session to pay with, and whether it is new. A session of the booking that can still be paid at
-            `intent.now_ms` for the same price is given again; its `payment_url` is None if the gateway never answered.
+        A session of the booking that can still be paid at `intent.now_ms` for the same price is given again; its
+        `payment_url` is None if the gateway never answered.
+
+        Args:
+            intent: the booking and the session to make.
+            request: remembers the session. The caller has not been answered until `payment_url` is there: so a
+                repeat before that may get another session, if the first one cannot be paid any more.
 
         Raises:
             Refusal: `already_paid` (also while money waits for its outcome), `not_payable`, `booking_expired`,
-                `not_found` (the booking is somebody else's).
+                `not_found` (the booking is somebody else's), `idempotency_key_reused`, `idempotency_key_in_flight`.
             Unavailable: `ledger_unavailable`; after an unknown outcome the same call is safe.
         """
         booking_id = UUID(intent.booking_id)
-        async with transaction(self.pool) as connection:
+        async with once(self.pool, request) as run:
+            connection = run.connection
             await _enter_booking(connection, booking_id, intent)
             booking = await connection.fetchrow(query("lock_booking"), booking_id)
             if booking["subject"] != intent.subject:
@@ -52,7 +61,27 @@ class Intents(LedgerPart):
                 payment_id, created = intent.session_id, True
             await _renew_booking(connection, booking_id, intent)
             row = await connection.fetchrow(query("read_payment"), payment_id)
-        return to_record(row, Payment), created
+            replayed = run.replayed and run.answer["session_id"] == payment_id
+            if not replayed:
+                run.answer = {"session_id": payment_id, "created": created}
+        return Begun(to_record(row, Payment), run.answer["created"], replayed)
+
+    async def recall_payment(self, request: Request | None) -> Begun | None:
+        """Give what a request to pay was answered before; None if it has no answer, or is new.
+
+        Raises:
+            Refusal: `idempotency_key_reused`.
+            Unavailable: `ledger_unavailable`.
+        """
+        known = await recall(self.pool, request)
+        if known is None:
+            return None
+        payment = await self.read_payment(known["session_id"])
+        if payment.payment_url is None:
+            return None
+        # As it was answered: whatever became of the session since is not part of that.
+        first = msgspec.structs.replace(payment, status="PENDING", failure_code=None)
+        return Begun(first, known["created"], replayed=True)
 
     async def store_payment_url(self, session_id: str, payment_url: str) -> None:
         """Keep where the customer pays. The first one stays.

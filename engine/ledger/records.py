@@ -64,6 +64,20 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     created_at_ms: int
 
 
+class Begun(msgspec.Struct, frozen=True):
+    """A payment session that somebody asked for.
+
+    Attributes:
+        payment: the session; a booking has one that can be paid.
+        created: it is new.
+        replayed: the answer to a request that was made before.
+    """
+
+    payment: Payment
+    created: bool
+    replayed: bool = False
+
+
 class GatewayEvent(msgspec.Struct, frozen=True, kw_only=True):
     """A validly signed event of a gateway; `type` is `payment.success`, `.failed`, `.expired` or unknown to us."""
 
@@ -177,7 +191,12 @@ class BlockSeat(msgspec.Struct, frozen=True):
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
-    """Seats that an operator took out of sale. `applied` says whether Redis has it (or, when released, has let go)."""
+    """Seats that an operator took out of sale.
+
+    Attributes:
+        applied: whether Redis has it, or, when released, has let go.
+        replayed: entered by an earlier run of the request that gave it.
+    """
 
     id: int
     showtime: int
@@ -190,6 +209,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     released_at_ms: int | None
     applied: bool
     seats: tuple[BlockSeat, ...]
+    replayed: bool = False
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,9 @@ from engine.catalogue.catalogue import Catalogue
 from engine.errors import Refusal
 from engine.ledger import records as ledger_records
 from engine.ledger.ledger import Ledger
+from engine.ledger.requests import recall
 from engine.limits import BOOKING_WAIT_MS, OUTCOME_POLL_MS, SECOND_MS
+from engine.orders.belongings import Belongings
 from engine.orders.pricing import freeze_prices, price_seats, read_checkout
 from engine.orders.records import Action, Booking, BookingStatus, Buyer
 from engine.seats.ids import HoldId, parse_hold_id
@@ -25,7 +27,8 @@ from engine.seats.seat_engine import SeatEngine
 class Bookings:
     """What a customer does with a booking, apart from paying it."""
 
-    def __init__(self, seats: SeatEngine, catalogue: Catalogue, ledger: Ledger) -> None:
+    def __init__(self, seats: SeatEngine, catalogue: Catalogue, ledger: Ledger, belongings: Belongings) -> None:
+        self._belongings = belongings
         self._seats = seats
         self._catalogue = catalogue
         self._ledger = ledger
@@ -87,30 +90,65 @@ class Bookings:
         return _from_ledger(known)
 
     async def list_bookings(self, subject: str, cursor: str | None, limit: int) -> tuple[list[Booking], str | None]:
-        """List the subject's bookings that the ledger knows, newest first, with the cursor of the next page.
+        """List the subject's bookings, newest first, with the cursor of the next page.
+
+        Checked-out holds that the ledger does not know yet are among them.
 
         Raises:
-            Unavailable: `ledger_unavailable`, `redis_unavailable`, `overloaded`.
+            Unavailable: `ledger_unavailable`, `redis_unavailable`, `overloaded`, `showtime_frozen`.
         """
+        unpaid = [hold for hold in await self._belongings.live_holds(subject) if hold.status == "PENDING"]
         page, position = await self._ledger.bookings_of(subject, cursor, limit)
-        return [await self._complete(known, subject) for known in page], position
+        known = {booking.id for booking in page}
+        listed = [await self._complete(booking, subject) for booking in page]
+        for hold in unpaid:
+            # What lies below this page comes with a later one.
+            if hold.id not in known and (cursor is None or hold.id < cursor) and (not position or hold.id > position):
+                listed.append(await self._from_hold(hold, subject))
+        listed.sort(key=lambda booking: booking.id, reverse=True)
+        if len(listed) > limit:
+            listed, position = listed[:limit], listed[limit - 1].id
+        return listed, position
 
-    async def cancel(self, booking_id: str, subject: str) -> Booking:
+    async def cancel(self, booking_id: str, subject: str, request: Request | None = None) -> Booking:
         """Cancel a booking before its payment: its seats are free at once. A repeat gives the same.
 
+        Args:
+            booking_id: the booking; it must be the subject's.
+            subject: who asks.
+            request: remembers the success for a day; in the ledger, where the end of every booking is written.
+
         Raises:
-            Refusal: `not_found`, `booking_expired`, `not_cancellable` (paid, settling, or ended another way).
+            Refusal: `not_found`, `booking_expired`, `not_cancellable` (paid, settling, or ended another way),
+                `idempotency_key_reused`, `idempotency_key_in_flight`.
             Unavailable: as in `read_booking`; after an unknown outcome the same call is safe.
         """
         hold_id = parse_hold_id(booking_id)
+        if (answered := await self._recall_cancelled(hold_id, subject, request)) is not None:
+            return answered
         booking = await self.read_booking(booking_id, subject)
         if booking.settling or booking.status not in ("HELD", "PENDING", "CANCELLED"):
             raise Refusal("not_cancellable", status=booking.status)
-        durable = await self._ledger.cancel_booking(booking_id, subject)
+        cancelled = _ended(booking, "CANCELLED", booking.status_reason or "customer")
+        durable = await self._ledger.cancel_booking(
+            booking_id, subject, request=request, answer=msgspec.to_builtins(cancelled)
+        )
         await self._seats.release_hold(hold_id, subject, ending="cancelled", reason="customer")
         if not durable and booking.status == "PENDING":
             await self._until_known(booking_id)
-        return _ended(booking, "CANCELLED", booking.status_reason or "customer")
+        return cancelled
+
+    async def _recall_cancelled(self, hold_id: HoldId, subject: str, request: Request | None) -> Booking | None:
+        """Give what a request to cancel was answered before, its last step done if a process died before it."""
+        answered = await recall(self._ledger.pool, request)
+        if answered is None:
+            return None
+        known = await self._find(str(hold_id), subject)
+        if known is not None and known.status != "CANCELLED":
+            return None  # it was remembered before Redis was told, and the booking went another way
+        await self._seats.release_hold(hold_id, subject, ending="cancelled", reason="customer")
+        booking = msgspec.convert(answered, Booking)
+        return msgspec.structs.replace(booking, now_ms=time.time_ns() // 1_000_000, replayed=True)
 
     async def _find(self, booking_id: str, subject: str) -> ledger_records.Booking | None:
         """Read the subject's booking in the ledger; somebody else's is `not_found`."""

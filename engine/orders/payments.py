@@ -14,11 +14,10 @@ import msgspec
 import structlog
 
 from engine.catalogue.catalogue import Catalogue
-from engine.catalogue.once import recall, remember
 from engine.errors import Refusal, Unavailable
 from engine.ledger.ledger import Ledger
 from engine.ledger.outcomes import Outcomes
-from engine.ledger.records import Capture, CaptureOutcome, GatewayEvent, Intent, Judgement, Payment
+from engine.ledger.records import Begun, Capture, CaptureOutcome, GatewayEvent, Intent, Judgement, Payment
 from engine.limits import SECOND_MS, WEBHOOK_WAIT_MS
 from engine.orders.gateways.protocol import Gateway, NewSession, PaymentEvent
 from engine.orders.pricing import price_seats, read_checkout
@@ -30,20 +29,6 @@ log = structlog.get_logger()
 
 NEVER_TICKETS = ("seats_taken", "showtime_closed", "not_on_sale", "hold_changed", "hold_expired", "not_found")
 """Refusals of a sale that no later try can turn: the money goes back."""
-
-
-class Begun(msgspec.Struct, frozen=True):
-    """A payment session with its `payment_url`.
-
-    Attributes:
-        payment: the session; a booking has one that can be paid.
-        created: it is new.
-        replayed: the answer to a request that was made before.
-    """
-
-    payment: Payment
-    created: bool
-    replayed: bool = False
 
 
 class Payments:
@@ -88,21 +73,19 @@ class Payments:
 
         Raises:
             Refusal: `not_found`, `already_paid`, `not_payable`, `showtime_closed`, `booking_expired`,
-                `idempotency_key_reused`.
+                `idempotency_key_reused`, `idempotency_key_in_flight`.
             Unavailable: `gateway_unavailable`, `redis_unavailable`, `ledger_unavailable`, `overloaded`.
         """
-        if (answer := await recall(self._ledger.pool, request)) is not None:
-            return msgspec.structs.replace(msgspec.convert(answer, Begun), replayed=True)
+        if (known := await self._ledger.recall_payment(request)) is not None:
+            return known
         try:
             hold = await self._seats.open_payment(parse_hold_id(booking_id), subject)
         except Refusal as refusal:
             raise await self._explain(booking_id, subject, refusal) from None
         intent = await self._intend(hold, subject, return_url, cancel_url)
-        payment, created = await self._ledger.record_intent(intent)
-        if payment.payment_url is None:
-            payment = await self._open_session(hold, payment)
-        begun = Begun(payment, created)
-        await remember(self._ledger.pool, request, msgspec.to_builtins(begun))
+        begun = await self._ledger.record_intent(intent, request)
+        if begun.payment.payment_url is None:
+            return msgspec.structs.replace(begun, payment=await self._open_session(hold, begun.payment))
         return begun
 
     async def _intend(self, hold: Hold, subject: str, return_url: str | None, cancel_url: str | None) -> Intent:

@@ -66,7 +66,7 @@ async def test_an_unknown_email_and_a_wrong_password_look_the_same(app_client):
 
 
 async def test_a_repeated_registration_gives_the_first_success_again(app_client, pool):
-    """With the same key and body; with another password it is somebody else's try."""
+    """With the same key and body; with another password it is another request, and under another key a second one."""
     first = await register(app_client, **{"Idempotency-Key": "k1"})
     again = await register(app_client, **{"Idempotency-Key": "k1"})
     stranger = await register(app_client, {"password": "another password"}, **{"Idempotency-Key": "k1"})
@@ -76,7 +76,8 @@ async def test_a_repeated_registration_gives_the_first_success_again(app_client,
     assert "Idempotency-Replayed" not in first.headers
     assert again.headers["Idempotency-Replayed"] == "true"
     assert again.json()["user"] == first.json()["user"]
-    assert (stranger.status_code, other_key.status_code) == (409, 409)
+    assert (stranger.status_code, stranger.json()["code"]) == (422, "idempotency_key_reused")
+    assert (other_key.status_code, other_key.json()["code"]) == (409, "email_taken")
     assert await pool.fetchval("SELECT count(*) FROM users") == 1
 
 

@@ -33,6 +33,8 @@ PLANS = {
     "list_blocked_seats": ("block_seats_live", "1"),
     "list_open_sales": ("captures_open", "1"),
     "list_open_cases": ("cases_open", "NULL, 50"),
+    "read_request": ("requests_pkey", "'key'"),
+    "forget_old_requests": ("requests_by_age", "50"),
 }
 """The index that a statement must use, and values to ask it with."""
 

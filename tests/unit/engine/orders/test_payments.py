@@ -7,7 +7,7 @@ import pytest
 
 from engine.catalogue.floor_plans import draw_layout
 from engine.errors import Refusal, Unavailable
-from engine.ledger.records import Capture, Judgement, Payment
+from engine.ledger.records import Begun, Capture, Judgement, Payment
 from engine.orders.gateways.protocol import PaymentEvent
 from engine.orders.payments import NEVER_TICKETS, Payments
 from engine.orders.records import Checkout
@@ -138,10 +138,13 @@ class Stage:
         self.done.append("open_payment")
         return HOLD
 
-    async def record_intent(self, intent):
+    async def recall_payment(self, request):
+        return None
+
+    async def record_intent(self, intent, request):
         self.done.append("record_intent")
         self.intent = intent
-        return payment_of(intent), True
+        return Begun(payment_of(intent), created=True)
 
     async def create_session(self, session):
         self.done.append("create_session")
