@@ -8,12 +8,14 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from api.auth import Authenticator
-from api.middleware import BodyLimit, Edge
+from api.middleware import BodyLimit, Edge, Timeouts
 from api.problems import answer_error, answer_http
+from api.rate_limits import RateLimits
 from api.routes import build_routes
 from engine.errors import SeatlockError
 from engine.logs import configure_logs
 from engine.runtime import open_runtime
+from engine.seats.limiter import Limiter
 from engine.settings import Settings, load_settings
 
 
@@ -28,12 +30,15 @@ def create_app(settings: Settings) -> Starlette:
         async with open_runtime(settings, "api") as runtime:
             app.state.runtime = runtime
             app.state.authenticator = Authenticator(runtime.accounts.tokens)
+            limiter = Limiter(runtime.lane) if settings.rate_limit == "on" else None
+            app.state.rate_limits = RateLimits(settings, limiter)
             yield
 
     app = Starlette(
         routes=build_routes(),
         middleware=[
-            Middleware(Edge),
+            Middleware(Edge, settings=settings),
+            Middleware(Timeouts),
             Middleware(BodyLimit),
         ],
         exception_handlers={SeatlockError: answer_error, HTTPException: answer_http},

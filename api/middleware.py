@@ -1,20 +1,28 @@
 """What every request passes, as plain ASGI: its id, its size, its time, its headers, its line in the log."""
 
+import asyncio
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import answer_crash
+from api.cors import Cors, RawHeader, header, is_preflight
+from api.problems import answer_crash, answer_error
 from engine import timings
-from engine.errors import Refusal
-from engine.limits import BODY_MAX_BYTES, CATALOGUE_BODY_MAX_BYTES, REQUEST_ID_LENGTH_MAX
-
-RawHeader = tuple[bytes, bytes]
+from engine.errors import Refusal, Unavailable
+from engine.limits import (
+    ANSWER_TIMEOUT_MS,
+    BODY_MAX_BYTES,
+    BODY_TIMEOUT_MS,
+    CATALOGUE_BODY_MAX_BYTES,
+    REQUEST_ID_LENGTH_MAX,
+    SECOND_MS,
+)
+from engine.settings import Settings
 
 OPERATORS_PREFIX = "/api/v1/admin/"
 
@@ -22,35 +30,26 @@ _CONSTANT_HEADERS: list[RawHeader] = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"cross-origin"),
-    # Any page may call: there are no cookies, and a token has to be sent on purpose.
-    (b"access-control-allow-origin", b"*"),
-    (
-        b"access-control-expose-headers",
-        b"ETag, Idempotency-Replayed, Location, RateLimit, Retry-After, Server-Timing, X-Request-Id",
-    ),
 ]
 _DEFAULT_HEADERS: list[RawHeader] = [
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
+    (b"cross-origin-resource-policy", b"same-origin"),
 ]
 """Unless the handler says otherwise nothing here may run in a page, and nothing may be kept by a cache."""
-_PREFLIGHT_HEADERS: Mapping[str, str] = {
-    "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
-    # A wildcard would not cover Authorization.
-    "Access-Control-Allow-Headers": (
-        "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-Request-Id"
-    ),
-    "Access-Control-Max-Age": "7200",
-}
+_STRICT_TRANSPORT: RawHeader = (b"strict-transport-security", b"max-age=31536000")
 _HARMLESS = str.maketrans(dict.fromkeys("-_.:", "0"))
 
 
 class Edge:
     """The outermost layer: gives each request an id, measures it, hardens its answer, logs it, and catches crashes."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
+        self._cors = Cors(settings.cors_origins)
+        self._constant = [*_CONSTANT_HEADERS]
+        if settings.public_url.startswith("https://"):
+            self._constant.append(_STRICT_TRANSPORT)
         # Bound once: binding per request would cost as much as the rest of this class.
         self._log = structlog.get_logger().bind()
 
@@ -60,7 +59,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         started_ns = time.perf_counter_ns()
-        request_id = scope["request_id"] = _request_id(_header(scope, b"x-request-id"))
+        request_id = scope["request_id"] = _request_id(header(scope, b"x-request-id"))
         spent = timings.begin()
         status = 0
 
@@ -69,12 +68,12 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 timing = _server_timing(spent, time.perf_counter_ns() - started_ns)
-                message["headers"] = _hardened(message.get("headers", []), request_id, timing)
+                message["headers"] = self._hardened(scope, message.get("headers", []), timing)
             await send(message)
 
         try:
-            if scope["method"] == "OPTIONS" and _header(scope, b"access-control-request-method") is not None:
-                await Response(status_code=204, headers=_PREFLIGHT_HEADERS)(scope, receive, send_hardened)
+            if is_preflight(scope):
+                await Response(status_code=204, headers=self._cors.preflight(scope))(scope, receive, send_hardened)
             else:
                 await self._app(scope, receive, send_hardened)
         except Exception as error:
@@ -94,6 +93,68 @@ class Edge:
                 subject=identity.subject if identity else None,
             )
 
+    def _hardened(self, scope: Scope, headers: Iterable[RawHeader], timing: str) -> list[RawHeader]:
+        """Give the answer's own headers with ours added."""
+        own = list(headers)
+        named = {name for name, _ in own}
+        return [
+            *own,
+            (b"x-request-id", scope["request_id"].encode("ascii")),
+            (b"server-timing", timing.encode("ascii")),
+            *self._constant,
+            *self._cors.headers(scope, own),
+            *scope.get("rate_limit", ()),
+            *(default for default in _DEFAULT_HEADERS if default[0] not in named),
+        ]
+
+
+class Timeouts:
+    """Ends requests whose body does not come (408) and whose answer does not begin (503, outcome unknown)."""
+
+    def __init__(
+        self, app: ASGIApp, body_timeout_ms: int = BODY_TIMEOUT_MS, answer_timeout_ms: int = ANSWER_TIMEOUT_MS
+    ) -> None:
+        self._app = app
+        self._body_timeout_s = body_timeout_ms / SECOND_MS
+        self._answer_timeout_s = answer_timeout_ms / SECOND_MS
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; see the class."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body_until = asyncio.get_running_loop().time() + self._body_timeout_s
+        whole = False
+        begun = False
+
+        async def receive_in_time() -> Message:
+            nonlocal whole
+            if whole:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(body_until):
+                    message = await receive()
+            except TimeoutError:
+                raise Refusal("request_timeout") from None
+            whole = not message.get("more_body", False)
+            return message
+
+        async def send_begun(message: Message) -> None:
+            nonlocal begun
+            if not begun:
+                begun = True
+                patience.reschedule(None)  # A stream may go on for as long as it likes.
+            await send(message)
+
+        try:
+            async with asyncio.timeout(self._answer_timeout_s) as patience:
+                await self._app(scope, receive_in_time, send_begun)
+        except TimeoutError:
+            if begun or not patience.expired():
+                raise
+            error = Unavailable("timed_out", outcome="unknown")
+            await (await answer_error(Request(scope, receive), error))(scope, receive, send)
+
 
 class BodyLimit:
     """Refuses bodies over the limit, declared or streamed, when the handler comes to read them."""
@@ -107,7 +168,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         limit = CATALOGUE_BODY_MAX_BYTES if scope["path"].startswith(OPERATORS_PREFIX) else BODY_MAX_BYTES
-        declared = _header(scope, b"content-length") or b"0"
+        declared = header(scope, b"content-length") or b"0"
         left = -1 if not declared.isdigit() or int(declared) > limit else limit
 
         async def receive_limited() -> Message:
@@ -122,13 +183,6 @@ class BodyLimit:
         await self._app(scope, receive_limited, send)
 
 
-def _header(scope: Scope, name: bytes) -> bytes | None:
-    for key, value in scope["headers"]:
-        if key == name:
-            return bytes(value)
-    return None
-
-
 def _request_id(given: bytes | None) -> str:
     """Take the caller's id if it is short and harmless in a log and a header, else make one."""
     if given and len(given) <= REQUEST_ID_LENGTH_MAX and given.isascii():
@@ -136,19 +190,6 @@ def _request_id(given: bytes | None) -> str:
         if text.translate(_HARMLESS).isalnum():
             return text
     return os.urandom(12).hex()
-
-
-def _hardened(headers: Iterable[RawHeader], request_id: str, timing: str) -> list[RawHeader]:
-    """Give the answer's own headers with ours added."""
-    own = list(headers)
-    named = {name for name, _ in own}
-    return [
-        *own,
-        (b"x-request-id", request_id.encode("ascii")),
-        (b"server-timing", timing.encode("ascii")),
-        *_CONSTANT_HEADERS,
-        *(header for header in _DEFAULT_HEADERS if header[0] not in named),
-    ]
 
 
 def _server_timing(spent: timings.Tally, total_ns: int) -> str:

@@ -73,7 +73,9 @@ PROBLEMS: Mapping[str, Problem] = {
     # 410
     "hold_expired": Problem(410, "The hold has lapsed", "Claim the seats again."),
     "booking_expired": Problem(410, "The booking has lapsed", "Claim the seats again."),
-    # 413, 415
+    # 408, 413, 415, 431
+    "request_timeout": Problem(408, "The body came too slowly", "Send the request again, over a better line."),
+    "headers_too_large": Problem(431, "The headers are too many or too large", "Send fewer of them."),
     "body_too_large": Problem(413, "The body is too large", "`limit_bytes` is the most that is read."),
     "unsupported_media_type": Problem(
         415, "The body must be application/json", "Set `Content-Type: application/json`."
@@ -88,7 +90,9 @@ PROBLEMS: Mapping[str, Problem] = {
     "invalid_layout": Problem(422, "The seating plan is wrong", "`errors` or `detail` says where."),
     # 429, 500, 503
     "rate_limited": Problem(429, "Too many requests", "Wait as `Retry-After` says."),
+    "cool_down": Problem(429, "Too many holds were left to lapse", "Wait as `Retry-After` says, then claim again."),
     "internal_error": Problem(500, "Something is wrong on our side", "Tell us the `request_id`."),
+    "timed_out": Problem(503, "The answer took too long", "Ask again after `Retry-After`, with the same key."),
     "overloaded": Problem(503, "Too much to do right now", "Ask again after `Retry-After`."),
     "redis_unavailable": Problem(503, "The seat store is away", "Ask again after `Retry-After`, with the same key."),
     "ledger_unavailable": Problem(503, "The ledger is away", "Ask again after `Retry-After`, with the same key."),
@@ -148,9 +152,9 @@ async def answer_error(request: Request, error: Exception) -> Response:
             _retry_after(error.retry_after_ms),
         )
     headers = None
-    if error.code == "body_too_large":
+    if error.code in ("body_too_large", "request_timeout"):
         headers = {"Connection": "close"}
-    elif error.code == "rate_limited":
+    elif error.code in ("rate_limited", "cool_down"):
         headers = _retry_after(error.details.get("retry_after_ms", SECOND_MS))
     return problem_response(request, error.code, error.detail, error.details, headers)
 

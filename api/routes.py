@@ -4,6 +4,7 @@ What a route takes and answers stands beside its handler (`@describe`); both tog
 """
 
 from collections.abc import Iterable
+from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from api import accounts, bookings, catalogue, health, holds, operators, payments, problems, seats
 from api import operator_catalogue as programme
 from api.auth import Access
+from api.rate_limits import RateLimits, lane_of
 from api.openapi.describe import Description, Handler, description_of
 
 PUBLIC, VIEWER, CUSTOMER = Access.PUBLIC, Access.VIEWER, Access.CUSTOMER
@@ -110,8 +112,10 @@ class Resource:
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self._endpoints = {endpoint.method: endpoint for endpoint in endpoints}
+        self._lanes = {method: lane_of(method, line.path, line.access) for method, line in self._endpoints.items()}
         if "GET" in self._endpoints:
             self._endpoints["HEAD"] = self._endpoints["GET"]
+            self._lanes["HEAD"] = self._lanes["GET"]
 
     @property
     def methods(self) -> list[str]:
@@ -123,7 +127,11 @@ class Resource:
         endpoint = self._endpoints[scope["method"]]
         scope["route_path"] = endpoint.path
         request = Request(scope, receive, send)
-        scope["identity"] = scope["app"].state.authenticator.admit(request, endpoint.access)
+        state = scope["app"].state
+        limits: RateLimits = state.rate_limits
+        scope["identity"] = limits.admit(
+            scope, self._lanes[scope["method"]], partial(state.authenticator.admit, request, endpoint.access)
+        )
         response = await endpoint.handler(request)
         await response(scope, receive, send)
 

@@ -91,6 +91,9 @@ def api() -> None:
     config = uvicorn.Config(
         "api.app:create_app_from_env",
         factory=True,
+        http="api.http_protocol:GuardedProtocol",
+        # uvicorn would believe X-Forwarded-For of whoever calls from this machine; api/rate_limits.py reads it.
+        proxy_headers=False,
         host=settings.host,
         port=settings.port,
         access_log=False,

@@ -42,7 +42,7 @@ class Refusal(SeatlockError):
 class Unavailable(SeatlockError):
     """A dependency cannot serve now.
 
-    Codes: `overloaded, redis_unavailable, ledger_unavailable, gateway_unavailable, showtime_frozen`.
+    Codes: `overloaded, timed_out, redis_unavailable, ledger_unavailable, gateway_unavailable, showtime_frozen`.
     """
 
     retryable = True

@@ -33,6 +33,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     token_secret: str = ""
     token_ttl_s: int = 3600
     rate_limit: Literal["on", "off"] = "on"
+    rate_selling_per_min: int = 60
+    rate_reading_per_min: int = 300
+    rate_accounts_per_min: int = 12
+    rate_reports_per_min: int = 120
+    rate_address_factor: int = 20
+    trusted_proxies: str = ""
+    cors_origins: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     hold_ttl_s: int = 600
     payment_ttl_s: int = 900
@@ -48,6 +55,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise CommandError("SEATLOCK_CLAIM_MAX_S must be at least SEATLOCK_HOLD_MAX_S + SEATLOCK_PAYMENT_TTL_S")
         if not 1 <= self.hold_ttl_s * limits.SECOND_MS <= limits.HOLD_TTL_MAX_MS:
             raise CommandError("SEATLOCK_HOLD_TTL_S must be between 1 and 86400")
+        for name in ("selling_per_min", "reading_per_min", "accounts_per_min", "reports_per_min", "address_factor"):
+            if not 1 <= getattr(self, f"rate_{name}") <= limits.RATE_SETTING_MAX:
+                raise CommandError(f"SEATLOCK_RATE_{name.upper()} must be between 1 and {limits.RATE_SETTING_MAX}")
         if not 1 <= self.seats_per_hold_max <= limits.SEATS_PER_HOLD_CEILING:
             raise CommandError(f"SEATLOCK_SEATS_PER_HOLD_MAX must be between 1 and {limits.SEATS_PER_HOLD_CEILING}")
 

@@ -43,6 +43,9 @@ RENEWAL_KEY = "sl:renewal"
 REQUEST_KEY = "request"
 """`sl{tag}:<number>:request:<id>`: the remembered success of one request; expires by itself."""
 
+RATE_KEY = "rate"
+"""`sl{tag}:rate:<lane>:<who>`: text, when that caller's bucket is empty again, in us; expires then by itself."""
+
 
 @cache
 def partition_tags() -> tuple[str, ...]:
@@ -84,9 +87,6 @@ def showtime_key(showtime: int, name: str) -> str:
     return showtime_prefix(showtime) + name
 
 
-def script_keys(names: tuple[str, ...], showtime: int, request: str = "") -> tuple[str, ...]:
-    """Build the keys that a script's header names, in its order.
-
 def customer_partition(subject_key: bytes) -> int:
     """Give the partition, 0 to 63, of what is kept for a customer across showtimes."""
     return crc32(subject_key) % PARTITIONS
@@ -111,6 +111,9 @@ def rate_key(lane: str, who: str) -> str:
     """Build the key of one caller's bucket; callers are spread over the partitions."""
     return f"sl{{{partition_tags()[crc32(who.encode()) % PARTITIONS]}}}:{RATE_KEY}:{lane}:{who}"
 
+
+def script_keys(names: tuple[str, ...], showtime: int, request: str = "") -> tuple[str, ...]:
+    """Build the keys that a script's header names, in its order.
 
     Args:
         names: words of `SHOWTIME_KEYS`, `PARTITION_KEYS` or `request`.

@@ -15,7 +15,7 @@ from hashlib import sha1
 from pathlib import Path
 
 from engine.paths import LUA_DIR, ROOT
-from engine.seats.keys import PARTITION_KEYS, REQUEST_KEY, SHOWTIME_KEYS
+from engine.seats.keys import PARTITION_KEYS, RATE_KEY, REQUEST_KEY, SHOWTIME_KEYS
 
 SHEBANG = "#!lua flags=no-writes"
 """Marks a reader, on servers that know it (version 7 and later); 6.2 takes it for a syntax error."""
@@ -140,7 +140,7 @@ def _header_keys(name: str, text: str) -> tuple[str, ...]:
         raise ScriptError(f"{name}: the header names no KEYS")
     keys = tuple(found["names"].split())
     for key in keys:
-        if key not in SHOWTIME_KEYS and key not in PARTITION_KEYS and key != REQUEST_KEY:
+        if key not in SHOWTIME_KEYS and key not in PARTITION_KEYS and key not in (REQUEST_KEY, RATE_KEY):
             raise ScriptError(f"{name}: unknown key {key} in the header")
     return keys
 

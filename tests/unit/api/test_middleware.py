@@ -1,18 +1,22 @@
 """What every request passes: its id, its size, its headers, its line in the log."""
 
+import asyncio
+
+import httpx
 import pytest
 import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 
 from api.auth import Access, Authenticator
-from api.middleware import BodyLimit, Edge
+from api.middleware import BodyLimit, Edge, Timeouts
 from api.problems import answer_error
+from api.rate_limits import RateLimits
 from api.routes import Endpoint, build_routes
 from engine import timings
 from engine.accounts.tokens import Identity, Tokens
-from engine.errors import SeatlockError
+from engine.errors import CommandError, SeatlockError
 from engine.limits import BODY_MAX_BYTES, CATALOGUE_BODY_MAX_BYTES
 from engine.settings import Settings
 from tests.asgi import AsgiClient
@@ -26,8 +30,9 @@ async def size_of_body(request: Request):
     return PlainTextResponse(str(len(await request.body())), headers={"cache-control": "public"})
 
 
-def make_app():
+def make_app(**changes):
     """An application of a few paths behind the middleware."""
+    settings = Settings(**changes)
     app = Starlette(
         routes=build_routes(
             [
@@ -38,9 +43,10 @@ def make_app():
         ),
         exception_handlers={SeatlockError: answer_error},
     )
-    app.state.settings = Settings()
+    app.state.settings = settings
     app.state.authenticator = Authenticator(TOKENS)
-    return Edge(BodyLimit(app))
+    app.state.rate_limits = RateLimits(settings, None)
+    return Edge(BodyLimit(app), settings)
 
 
 @pytest.fixture
@@ -115,24 +121,120 @@ def test_a_request_leaves_one_line_of_ids(client):
         assert private not in str(line)
 
 
-def test_a_page_of_any_origin_may_call_and_read_our_headers(client):
-    """A browser asks first what it may send; `Authorization` has to be named, a wildcard does not cover it."""
-    asked = client.request(
-        "OPTIONS",
-        "/api/v1/things/1",
-        headers={"origin": "https://shop.example", "access-control-request-method": "POST"},
-    )
+def asked_and_answered(client, origin):
+    """Give the headers of a browser's question, and of an answer, for a page of that origin."""
+    question = {"origin": origin, "access-control-request-method": "POST"}
+    asked = client.request("OPTIONS", "/api/v1/things/1", headers=question)
     assert asked.status_code == 204
-    allowed = asked.headers["access-control-allow-headers"].lower().split(", ")
-    assert {"authorization", "content-type", "idempotency-key", "if-none-match"} <= set(allowed)
-    answer = client.post("/api/v1/things/1", headers={"origin": "https://shop.example"})
-    for headers in (asked.headers, answer.headers):
-        assert headers["access-control-allow-origin"] == "*"
+    return asked.headers, client.post("/api/v1/things/1", headers={"origin": origin}).headers
+
+
+SHOP = "https://shop.example"
+
+
+@pytest.mark.parametrize(("origins", "allowed"), [("*", "*"), (f"https://other.example, {SHOP}", SHOP)])
+def test_a_page_of_a_named_origin_may_call_and_read_our_headers(origins, allowed):
+    """A browser asks first what it may send; `Authorization` has to be named, a wildcard does not cover it."""
+    asked, answered = asked_and_answered(AsgiClient(make_app(cors_origins=origins)), SHOP)
+    may_send = asked["access-control-allow-headers"].lower().split(", ")
+    assert {"authorization", "content-type", "idempotency-key", "if-none-match"} <= set(may_send)
+    for headers in (asked, answered):
+        assert headers["access-control-allow-origin"] == allowed
         exposed = headers["access-control-expose-headers"].split(", ")
         assert {"ETag", "Retry-After", "RateLimit", "X-Request-Id", "Idempotency-Replayed"} <= set(exposed)
         assert "access-control-allow-credentials" not in headers
+        assert headers.get("vary") == (None if origins == "*" else "Origin")
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin"),
+    [
+        ("", SHOP),
+        ("https://other.example", SHOP),
+        (SHOP, "http://shop.example"),
+        (SHOP, f"{SHOP}.evil.example"),
+        (SHOP, "null"),
+    ],
+)
+def test_a_page_of_any_other_origin_is_not_let_in(origins, origin):
+    """Nothing is allowed by default, and an origin is compared whole."""
+    for headers in asked_and_answered(AsgiClient(make_app(cors_origins=origins)), origin):
+        assert [name for name in headers if name.startswith("access-control-")] == []
+        assert headers.get("vary") == ("Origin" if origins else None)
+
+
+@pytest.mark.parametrize("origins", ["shop.example", "https://shop.example/", "https://*.example"])
+def test_what_is_no_origin_stops_the_start(origins):
+    """A setting that would silently allow nothing is refused."""
+    with pytest.raises(CommandError, match=r"SEATLOCK_CORS_ORIGINS: .* is no origin"):
+        make_app(cors_origins=origins)
+
+
+def test_only_behind_https_browsers_are_told_to_stay_there():
+    """Strict-Transport-Security would lock a plain test machine out."""
+    told = AsgiClient(make_app(public_url="https://seats.example")).post("/api/v1/things/1").headers
+    assert told["strict-transport-security"] == "max-age=31536000"
+    assert "strict-transport-security" not in AsgiClient(make_app()).post("/api/v1/things/1").headers
 
 
 def test_a_plain_options_request_is_no_question_of_a_browser(client):
     """Without the browser's question it is a method like any other."""
     assert client.request("OPTIONS", "/api/v1/things/1").status_code == 405
+
+
+async def run_slow(make_body, handler, **patience):
+    """Serve one POST whose body comes from `make_body`; gives status and body of the answer."""
+    app = Starlette(
+        routes=build_routes([Endpoint("POST", "/slow", handler, Access.PUBLIC)]),
+        exception_handlers={SeatlockError: answer_error},
+    )
+    settings = Settings()
+    app.state.settings, app.state.rate_limits = settings, RateLimits(settings, None)
+    app.state.authenticator = Authenticator(TOKENS)
+    transport = httpx.ASGITransport(Edge(Timeouts(app, **patience), settings))
+    async with httpx.AsyncClient(transport=transport, base_url="http://seatlock.test") as client:
+        return await client.post("/api/v1/slow", content=make_body())
+
+
+async def never_ending():
+    """A body whose second part never comes."""
+    yield b"x"
+    await asyncio.Event().wait()
+
+
+async def at_once():
+    """A body that is there."""
+    yield b"x"
+
+
+async def test_a_body_that_does_not_come_is_given_up():
+    """408, and the connection is not used again."""
+    answer = await run_slow(never_ending, size_of_body, body_timeout_ms=50)
+    assert (answer.status_code, answer.json()["code"]) == (408, "request_timeout")
+    assert answer.headers["connection"] == "close"
+
+
+async def test_a_handler_that_does_not_answer_is_ended_with_an_unknown_outcome():
+    """503 with Retry-After; the same key tells later what became of it."""
+
+    async def stuck(request: Request):
+        await asyncio.Event().wait()
+
+    answer = await run_slow(at_once, stuck, answer_timeout_ms=50)
+    assert (answer.status_code, answer.json()["code"], answer.json()["outcome"]) == (503, "timed_out", "unknown")
+    assert answer.headers["retry-after"] == "1"
+
+
+async def test_an_answer_that_has_begun_may_last():
+    """The patience is for the first byte: a stream of events outlives it."""
+
+    async def slow_stream(request: Request):
+        async def parts():
+            yield b"a"
+            await asyncio.sleep(0.15)
+            yield b"b"
+
+        return StreamingResponse(parts())
+
+    answer = await run_slow(at_once, slow_stream, answer_timeout_ms=50)
+    assert (answer.status_code, answer.text) == (200, "ab")

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from api.auth import Access
 from api.middleware import Edge
 from api.problems import PROBLEMS, answer_error, answer_http
+from api.rate_limits import RateLimits
 from api.routes import ENDPOINTS, Endpoint, build_routes
 from engine.errors import InvalidInput, Refusal, SeatlockError, Unavailable
 from engine.paths import LUA_DIR, ROOT
@@ -80,12 +81,14 @@ class Answers:
         self.error = error
         endpoint = Endpoint("GET", "/api/test", self.handle, Access.PUBLIC)
         pages = [line for line in ENDPOINTS if line.path.startswith("/api/problems")]
+        settings = Settings(public_url=public_url)
         app = Starlette(
             routes=build_routes([endpoint, *pages]),
             exception_handlers={SeatlockError: answer_error, HTTPException: answer_http},
-            middleware=[Middleware(Edge)],
+            middleware=[Middleware(Edge, settings=settings)],
         )
-        app.state.settings = Settings(public_url=public_url)
+        app.state.settings = settings
+        app.state.rate_limits = RateLimits(settings, None)
         app.state.authenticator = self
         self.client = AsgiClient(app)
 
