@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from engine.errors import Refusal
-from tests.ledgers import NOW_MS, PRICE_MINOR, SHOWTIME, as_uuid, booking_id
+from tests.ledgers import NOW_MS, PRICE_MINOR, SHOWTIME, as_uuid, booking_id, eventually
 from tests.showtimes import refused
 
 
@@ -290,6 +290,26 @@ async def test_money_keeps_a_booking_from_expiring(world):
     await world.paid(7, [3])
     assert not await world.ledger.expire_booking(booking_id(7))
     assert (await world.ledger.read_booking(booking_id(7))).settling
+
+
+async def test_money_that_commits_while_a_booking_expires_is_seen(world):
+    """Schedule: the payment holds the booking; the expiry has begun and waits for it; then the payment commits."""
+    await world.intend(7, [3])
+    async with world.pool.acquire() as paying:
+        block = paying.transaction()
+        await block.start()
+        await paying.execute("SELECT 1 FROM bookings WHERE id = $1 FOR UPDATE", as_uuid(7))
+        await paying.execute(
+            "INSERT INTO captures (gateway, session_id, booking_id, amount_minor, currency) "
+            "VALUES ('fake', 's7', $1, $2, 'IDR')",
+            as_uuid(7),
+            PRICE_MINOR,
+        )
+        expiring = asyncio.create_task(world.ledger.expire_booking(booking_id(7)))
+        await eventually(lambda: paying.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
+        await block.commit()
+    assert not await expiring
+    assert (await world.ledger.read_booking(booking_id(7))).status == "PENDING"
 
 
 async def test_a_customers_bookings_are_paged_newest_first(world):
