@@ -1,6 +1,6 @@
 """Accounts over HTTP: registering, logging in, guests, renewing a token, who am I."""
 
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -9,7 +9,9 @@ from starlette.responses import Response
 
 from api.auth import caller
 from api.idempotency import REPLAYED, engine_request, read_key
+from api.openapi.describe import describe
 from api.wire import Body, Input, answer
+from engine.accounts.tokens import Role
 from engine.accounts.users import Accounts, Session, User, normalise_email
 from engine.limits import EMAIL_LENGTH_MAX, PASSWORD_LENGTH_MAX
 
@@ -41,11 +43,36 @@ class RefreshBody(Input, frozen=True):
     refresh_token: str
 
 
+class UserAnswer(msgspec.Struct):
+    """Whose a token is; `cinemas` and `manager` of staff: where they work, and whether they decide about money."""
+
+    id: str
+    email: str | None
+    name: str
+    phone: str | None
+    locale: str
+    role: Role
+    guest: bool
+    cinemas: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
+    manager: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class SessionAnswer(msgspec.Struct):
+    """An access token for `expires_in` seconds, and the refresh token that renews it."""
+
+    access_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int
+    refresh_token: str
+    user: UserAnswer
+
+
 REGISTER = Body(RegisterBody)
 LOGIN = Body(LoginBody)
 REFRESH = Body(RefreshBody)
 
 
+@describe({201: SessionAnswer}, body=RegisterBody, refuses=("email_taken",))
 async def register(request: Request) -> Response:
     """Open an account and log in."""
     body = await REGISTER.read(request)
@@ -59,6 +86,7 @@ async def register(request: Request) -> Response:
     return answer(_session(session), 201, REPLAYED if replayed else None)
 
 
+@describe({200: SessionAnswer}, body=LoginBody, refuses=("bad_credentials",))
 async def login(request: Request) -> Response:
     """Log in; a repeat is another log-in."""
     read_key(request)
@@ -66,12 +94,14 @@ async def login(request: Request) -> Response:
     return answer(_session(await _accounts(request).login(body.email, body.password)))
 
 
+@describe({201: SessionAnswer})
 async def open_guest(request: Request) -> Response:
     """Give a token to somebody without an account; the request needs no body. A repeat gives another guest."""
     read_key(request)
     return answer(_session(_accounts(request).guest()), 201)
 
 
+@describe({200: SessionAnswer}, body=RefreshBody, refuses=("token_invalid", "token_expired"))
 async def refresh(request: Request) -> Response:
     """Renew a session; a repeat renews it again."""
     read_key(request)
@@ -79,6 +109,7 @@ async def refresh(request: Request) -> Response:
     return answer(_session(await _accounts(request).refresh(body.refresh_token)))
 
 
+@describe({200: UserAnswer})
 async def read_me(request: Request) -> Response:
     """Tell who the token's holder is."""
     return answer(_user(await _accounts(request).get(caller(request))))
@@ -89,27 +120,14 @@ def _accounts(request: Request) -> Accounts:
     return accounts
 
 
-def _session(session: Session) -> dict[str, Any]:
-    return {
-        "access_token": session.access_token,
-        "token_type": "Bearer",
-        "expires_in": session.expires_in_s,
-        "refresh_token": session.refresh_token,
-        "user": _user(session.user),
-    }
+def _session(session: Session) -> SessionAnswer:
+    user = _user(session.user)
+    return SessionAnswer(session.access_token, "Bearer", session.expires_in_s, session.refresh_token, user)
 
 
-def _user(user: User) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "id": user.id,
-        "email": user.email,
-        "name": user.name,
-        "phone": user.phone,
-        "locale": user.locale,
-        "role": user.role,
-        "guest": user.guest,
-    }
+def _user(user: User) -> UserAnswer:
+    body = UserAnswer(user.id, user.email, user.name, user.phone, user.locale, user.role, user.guest)
     if user.role == "staff":
-        body["cinemas"] = user.cinemas
-        body["manager"] = bool(user.managed)
+        body.cinemas = user.cinemas
+        body.manager = bool(user.managed)
     return body

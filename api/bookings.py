@@ -1,6 +1,6 @@
 """Bookings over HTTP: check-out, reading, cancelling, tickets."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from msgspec import Meta
@@ -9,10 +9,12 @@ from starlette.responses import Response
 
 from api.accounts import Email, Locale, Phone
 from api.auth import caller
-from api.booking_json import booking_json, ticket_json
+from api.booking_json import BookingAnswer, TicketAnswer, booking_json, ticket_json
+from api.holds import CLAIMS
 from api.idempotency import REPLAYED, engine_request
+from api.openapi.describe import PAGE, describe
 from api.seat_labels import in_labels, read_hall, seat_indexes
-from api.wire import Body, Input, answer, page, page_cursor, page_limit
+from api.wire import Body, Input, Page, answer, page, page_cursor, page_limit
 from engine.accounts.users import normalise_email
 from engine.errors import InvalidInput
 from engine.limits import SEAT_LABEL_LENGTH_MAX, SEATS_PER_LAYOUT_MAX, SHOWTIME_NUMBER_MAX
@@ -51,6 +53,12 @@ CHECK_OUT = Body(CheckOutBody)
 CANCEL = Body(CancelBody)
 
 
+@describe(
+    {201: BookingAnswer, 200: BookingAnswer},
+    body=CheckOutBody,
+    refuses=("hold_expired", "booking_expired", "email_required", "hold_limit", *CLAIMS),
+    sends=("Location",),
+)
 async def check_out(request: Request) -> Response:
     """Turn a hold, or seats, into a booking; 200 if the hold was checked out before."""
     body = await CHECK_OUT.read(request)
@@ -82,11 +90,13 @@ async def check_out(request: Request) -> Response:
     return answer(await booking_json(runtime.catalogue, booking), 201 if created else 200, headers)
 
 
+@describe({200: BookingAnswer}, refuses=("showtime_frozen",))
 async def read_booking(request: Request) -> Response:
     """Read a booking of one's own."""
     return answer(await booking_json(_runtime(request).catalogue, await _read(request)))
 
 
+@describe({200: BookingAnswer}, body=CancelBody, body_optional=True, refuses=("not_cancellable", "showtime_frozen"))
 async def cancel(request: Request) -> Response:
     """Cancel a booking before its payment."""
     body = await CANCEL.read(request) if await request.body() else CancelBody()
@@ -96,6 +106,7 @@ async def cancel(request: Request) -> Response:
     return answer(await booking_json(runtime.catalogue, booking), 200, REPLAYED if booking.replayed else None)
 
 
+@describe({200: Page[BookingAnswer]}, query=PAGE)
 async def list_mine(request: Request) -> Response:
     """List one's own bookings that the ledger knows, newest first."""
     runtime = _runtime(request)
@@ -103,10 +114,11 @@ async def list_mine(request: Request) -> Response:
     bookings, position = await runtime.orders.bookings.list_bookings(
         caller(request).subject, str(after) if after else None, page_limit(request)
     )
-    items: list[dict[str, Any]] = [await booking_json(runtime.catalogue, booking) for booking in bookings]
+    items = [await booking_json(runtime.catalogue, booking) for booking in bookings]
     return answer(page(items, position))
 
 
+@describe({200: Page[TicketAnswer]}, refuses=("showtime_frozen",))
 async def list_tickets(request: Request) -> Response:
     """List the tickets of a booking of one's own; none before it is CONFIRMED."""
     booking = await _read(request)

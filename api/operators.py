@@ -1,7 +1,7 @@
 """What operators do to showtimes on sale: freeze, take seats out of sale, end holds; and what they look at."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -10,18 +10,26 @@ from starlette.responses import Response
 
 from api.auth import caller
 from api.idempotency import REPLAYED, engine_request
-from api.operator_catalogue import committed, operated_showtime, operator_showtime_json, tell_redis
+from api.openapi.describe import PAGE, describe
+from api.operator_catalogue import (
+    OperatorShowtimeAnswer,
+    committed,
+    operated_showtime,
+    operator_showtime_json,
+    tell_redis,
+)
+from api.operator_json import ActAnswer, BlockAnswer, CaseAnswer, HoldPage, act_json, block_json, case_json, hold_json
 from api.seat_labels import in_labels, seat_indexes
 from api.wire import (
     Body,
     Input,
+    Page,
     answer,
-    expiry,
+    cursor_of,
     no_content,
     page,
     page_cursor,
     page_limit,
-    rfc3339,
     row_number,
 )
 from engine.blocking import lift_block, put_block
@@ -30,12 +38,12 @@ from engine.catalogue.records import Moment, RowId
 from engine.errors import InvalidInput, Refusal
 from engine.ledger.blocks import NewBlock
 from engine.ledger.database import to_ms
-from engine.ledger.records import Act, Block, BlockSeat, Case
+from engine.ledger.records import BlockSeat
 from engine.ledger.requests import recall
 from engine.limits import SEAT_LABEL_LENGTH_MAX, SEATS_PER_BLOCK_MAX
 from engine.runtime import Runtime
 from engine.seats.ids import parse_hold_id
-from engine.seats.records import HoldLine, MetaStatus
+from engine.seats.records import MetaStatus
 
 Reason = Annotated[str, Meta(min_length=1, max_length=500)]
 Label = Annotated[str, Meta(min_length=1, max_length=SEAT_LABEL_LENGTH_MAX)]
@@ -64,6 +72,18 @@ class BlockBody(Input, frozen=True):
     channel: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
 
 
+class FrozenAnswer(msgspec.Struct):
+    """How many showtimes are frozen now."""
+
+    frozen: int
+
+
+class OpenAnswer(msgspec.Struct):
+    """How many showtimes are open again."""
+
+    open: int
+
+
 class Position(msgspec.Struct, frozen=True, array_like=True):
     """Where a list goes on: an id, or how many were seen."""
 
@@ -76,11 +96,13 @@ REASON, FREEZE_ALL, BLOCK = Body(ReasonBody), Body(FreezeAllBody), Body(BlockBod
 # --- Freezing
 
 
+@describe({200: OperatorShowtimeAnswer}, body=ReasonBody, refuses=("showtime_closed", "showtime_frozen"))
 async def freeze_showtime(request: Request) -> Response:
     """Freeze a showtime: no new claims; running check-outs may finish. A repeat is harmless."""
     return await _set_status(request, "FROZEN", "frozen")
 
 
+@describe({200: OperatorShowtimeAnswer}, body=ReasonBody, refuses=("showtime_closed", "showtime_frozen"))
 async def unfreeze_showtime(request: Request) -> Response:
     """Open a frozen showtime again. A repeat is harmless."""
     return await _set_status(request, "OPEN", "open")
@@ -104,6 +126,7 @@ async def _set_status(request: Request, status: Decided, state: MetaStatus) -> R
     return answer(operator_showtime_json(showtime), 200, REPLAYED if replayed else None)
 
 
+@describe({200: FrozenAnswer}, body=FreezeAllBody, refuses=("showtime_frozen",))
 async def freeze_showtimes(request: Request) -> Response:
     """Freeze all showtimes to come, of a cinema or of all; a repeat tells Redis again."""
     runtime, body, subject = _runtime(request), await _read_all(request), caller(request).subject
@@ -115,9 +138,10 @@ async def freeze_showtimes(request: Request) -> Response:
         await runtime.seats.freeze_showtime(number, "frozen")
 
     await tell_redis(tell, await desk.standing(numbers, "FROZEN") if replayed else numbers)
-    return answer({"frozen": len(numbers)}, 200, REPLAYED if replayed else None)
+    return answer(FrozenAnswer(len(numbers)), 200, REPLAYED if replayed else None)
 
 
+@describe({200: OpenAnswer}, body=FreezeAllBody, refuses=("showtime_frozen",))
 async def unfreeze_showtimes(request: Request) -> Response:
     """Open all frozen showtimes to come again, but for those whose seats wait to be built again."""
     runtime, body, subject = _runtime(request), await _read_all(request), caller(request).subject
@@ -132,7 +156,7 @@ async def unfreeze_showtimes(request: Request) -> Response:
             await runtime.seats.freeze_showtime(number, "open")
 
     await tell_redis(tell, await desk.standing(numbers, "OPEN") if replayed else numbers)
-    return answer({"open": len(numbers)}, 200, REPLAYED if replayed else None)
+    return answer(OpenAnswer(len(numbers)), 200, REPLAYED if replayed else None)
 
 
 async def _read_all(request: Request) -> FreezeAllBody:
@@ -147,6 +171,18 @@ async def _read_all(request: Request) -> FreezeAllBody:
 # --- Blocks
 
 
+@describe(
+    {201: BlockAnswer},
+    body=BlockBody,
+    refuses=(
+        "seats_taken",
+        "showtime_closed",
+        "unknown_seat",
+        "duplicate_seat",
+        "too_many_seats",
+        "showtime_frozen",
+    ),
+)
 async def create_block(request: Request) -> Response:
     """Take seats out of sale: the ledger first, then Redis; 409 `seats_taken` undoes it."""
     runtime, identity = _runtime(request), caller(request)
@@ -171,7 +207,7 @@ async def create_block(request: Request) -> Response:
         remembered,
     )
     if block.replayed and (block.applied or block.released_at_ms is not None):
-        return answer(_block_json(block), 201, REPLAYED)
+        return answer(block_json(block), 201, REPLAYED)
     with committed():
         try:
             await in_labels(layout, put_block(runtime.seats, block))
@@ -183,15 +219,17 @@ async def create_block(request: Request) -> Response:
         await runtime.ledger.finish_block(block)
     details = {"block": block.id, "seats": [seat.seat for seat in block.seats], "evict": body.evict}
     await runtime.ledger.record_act(identity.subject, "block_seats", f"showtime:{showtime.id}", body.reason, details)
-    return answer(_block_json(block), 201, REPLAYED if block.replayed else None)
+    return answer(block_json(block), 201, REPLAYED if block.replayed else None)
 
 
+@describe({200: Page[BlockAnswer]})
 async def list_blocks(request: Request) -> Response:
     """List the blocks of a showtime that are in force; a showtime has few, so there is one page."""
     showtime = await operated_showtime(request)
-    return answer(page([_block_json(block) for block in await _runtime(request).ledger.list_blocks(showtime.id)]))
+    return answer(page([block_json(block) for block in await _runtime(request).ledger.list_blocks(showtime.id)]))
 
 
+@describe({204: None}, refuses=("showtime_frozen",))
 async def delete_block(request: Request) -> Response:
     """Give blocked seats back; 204, and 204 again."""
     runtime, identity = _runtime(request), caller(request)
@@ -209,24 +247,10 @@ async def delete_block(request: Request) -> Response:
     return no_content()
 
 
-def _block_json(block: Block) -> dict[str, Any]:
-    return {
-        "id": block.id,
-        "showtime_id": block.showtime,
-        "seats": [seat.seat for seat in block.seats],
-        "reason": block.reason,
-        "channel": block.channel,
-        "evict": block.evict,
-        "created_by": block.created_by,
-        "created_at": rfc3339(block.created_at_ms),
-        "release_at": None if block.release_at_ms is None else rfc3339(block.release_at_ms),
-        "released_at": None if block.released_at_ms is None else rfc3339(block.released_at_ms),
-    }
-
-
 # --- Holds
 
 
+@describe({200: HoldPage}, query=PAGE, refuses=("showtime_frozen",))
 async def list_holds(request: Request) -> Response:
     """List a showtime's live holds, those that end first first."""
     runtime = _runtime(request)
@@ -236,21 +260,14 @@ async def list_holds(request: Request) -> Response:
     seen = after.at if after else 0
     holds = await runtime.seats.read_holds(showtime.id, seen, limit)
 
-    def line(hold: HoldLine) -> dict[str, Any]:
-        return {
-            "id": hold.id,
-            "status": hold.status,
-            "seats": [layout.seats[index].seat for index in hold.seats],
-            "claimed_at": rfc3339(hold.claimed_at_ms),
-            "payment_open": hold.payment_open,
-            **expiry(hold.deadline_ms, holds.now_ms),
-        }
-
     seen += len(holds.holds)
     position = [seen] if holds.holds and seen < holds.total else None
-    return answer({**page([line(hold) for hold in holds.holds], position), "total": holds.total})
+    return answer(
+        HoldPage([hold_json(layout, hold, holds.now_ms) for hold in holds.holds], cursor_of(position), holds.total)
+    )
 
 
+@describe({204: None}, body=ReasonBody, refuses=("not_cancellable", "showtime_frozen"))
 async def delete_hold(request: Request) -> Response:
     """End anybody's hold, or a booking that waits for its payment; 204, and 204 again."""
     runtime, identity = _runtime(request), caller(request)
@@ -270,35 +287,22 @@ async def delete_hold(request: Request) -> Response:
 # --- What operators look at
 
 
+@describe({200: Page[ActAnswer]}, query=PAGE)
 async def list_acts(request: Request) -> Response:
     """List every operator's acts, newest first."""
     after = page_cursor(request, Position)
     acts, cursor = await _runtime(request).ledger.list_acts(str(after.at) if after else None, page_limit(request))
-    return answer(page([_act_json(act) for act in acts], None if cursor is None else [int(cursor)]))
+    return answer(page([act_json(act) for act in acts], None if cursor is None else [int(cursor)]))
 
 
+@describe({200: Page[CaseAnswer]}, query=("closed", *PAGE))
 async def list_cases(request: Request) -> Response:
     """List what a person has to look at, newest first; `?closed=true` with what was closed."""
     after = page_cursor(request, Position)
     cases, cursor = await _runtime(request).ledger.list_cases(
         str(after.at) if after else None, page_limit(request), closed=request.query_params.get("closed") == "true"
     )
-    return answer(page([_case_json(case) for case in cases], None if cursor is None else [int(cursor)]))
-
-
-def _act_json(act: Act) -> dict[str, Any]:
-    body = msgspec.structs.asdict(act)
-    body["acted_at"] = rfc3339(body.pop("acted_at_ms"))
-    return body
-
-
-def _case_json(case: Case) -> dict[str, Any]:
-    body = msgspec.structs.asdict(case)
-    closed_at_ms = body.pop("closed_at_ms")
-    body["showtime_id"] = body.pop("showtime")
-    body["opened_at"] = rfc3339(body.pop("opened_at_ms"))
-    body["closed_at"] = None if closed_at_ms is None else rfc3339(closed_at_ms)
-    return body
+    return answer(page([case_json(case) for case in cases], None if cursor is None else [int(cursor)]))
 
 
 def _runtime(request: Request) -> Runtime:

@@ -4,16 +4,20 @@ import time
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
+import msgspec
 from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import caller
-from api.booking_json import payment_json
+from api.booking_json import PaymentAnswer, payment_json
+from api.holds import ON_SALE
 from api.idempotency import REPLAYED, engine_request
-from api.wire import Body, Input, answer, page
+from api.openapi.describe import describe
+from api.wire import Body, Input, Page, answer, page
 from engine.errors import InvalidInput, Refusal, Unavailable
 from engine.ledger.requests import once, recall
+from engine.orders.gateways.protocol import PaymentEvent
 from engine.orders.orders import Orders
 from engine.settings import Settings
 
@@ -34,10 +38,30 @@ class SimulateBody(Input, frozen=True):
     outcome: Literal["success", "failed", "expired"]
 
 
+class EventAnswer(msgspec.Struct):
+    """The event's outcome is durable."""
+
+    status: Literal["processed"] = "processed"
+
+
+class SimulateAnswer(msgspec.Struct):
+    """How the session ended, and what our webhook answered to the gateway."""
+
+    session_id: str
+    outcome: Literal["success", "failed", "expired"]
+    webhook_status: int
+
+
 PAYMENT = Body(PaymentBody)
 SIMULATE = Body(SimulateBody)
 
 
+@describe(
+    {201: PaymentAnswer, 200: PaymentAnswer},
+    body=PaymentBody,
+    body_optional=True,
+    refuses=("not_payable", "already_paid", "booking_expired", "gateway_unavailable", *ON_SALE),
+)
 async def begin_payment(request: Request) -> Response:
     """Open a payment session, or give the live one again."""
     body = await PAYMENT.read(request) if await request.body() else PaymentBody()
@@ -55,18 +79,26 @@ async def begin_payment(request: Request) -> Response:
     return answer(payment_json(begun.payment), 201 if begun.created else 200, REPLAYED if begun.replayed else None)
 
 
+@describe({200: Page[PaymentAnswer]}, refuses=("showtime_frozen",))
 async def list_payments(request: Request) -> Response:
     """List the payments of a booking, oldest first; a booking has few, so there is one page."""
     booking = await _orders(request).bookings.read_booking(request.path_params["booking"], caller(request).subject)
     return answer(page([payment_json(payment) for payment in booking.payments]))
 
 
+@describe(
+    {200: EventAnswer},
+    body=PaymentEvent,
+    refuses=("bad_signature", "stale_signature", "gateway_unavailable", "showtime_frozen"),
+    signed=True,
+)
 async def receive_event(request: Request) -> Response:
     """Take an event of the gateway; 200 says that its outcome is durable."""
     await _orders(request).payments.handle_event(request.headers, await request.body(), time.time())
-    return answer({"status": "processed"})
+    return answer(EventAnswer())
 
 
+@describe({200: SimulateAnswer}, body=SimulateBody, refuses=("not_payable", "gateway_unavailable"))
 async def simulate_outcome(request: Request) -> Response:
     """Let the fake gateway end a session; answers after the webhook did. Who knows a session's id may pay it."""
     body = await SIMULATE.read(request)
@@ -75,15 +107,15 @@ async def simulate_outcome(request: Request) -> Response:
     session_id = request.path_params["session"]
     pool, remembered = request.app.state.runtime.pool, engine_request(request, "", body)
     if (known := await recall(pool, remembered)) is not None:
-        return answer(known, 200, REPLAYED)
+        return answer(msgspec.convert(known, SimulateAnswer), 200, REPLAYED)
     simulated = await _orders(request).gateway.simulate(session_id, body.outcome)
     if simulated.webhook_status is None:
         raise Unavailable(
             "gateway_unavailable", "The webhook did not answer; the event comes again.", outcome="unknown"
         )
-    ended = {"session_id": session_id, "outcome": body.outcome, "webhook_status": simulated.webhook_status}
+    ended = SimulateAnswer(session_id, body.outcome, simulated.webhook_status)
     async with once(pool, remembered) as run:
-        run.answer = ended
+        run.answer = msgspec.to_builtins(ended)
     return answer(ended)
 
 
