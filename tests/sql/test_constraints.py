@@ -6,7 +6,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from tests.ledgers import PRICE_MINOR, as_uuid
+from tests.ledgers import PRICE_MINOR, as_uuid, eventually
 
 TICKET = """
     INSERT INTO tickets (id, showtime_id, seat_index, seat, tier, booking_id, gateway, session_id, sale_number, subject,
@@ -57,7 +57,11 @@ async def test_two_refunds_at_once_cannot_exceed_their_capture_together(world):
         await second.start()
         await one.execute(REFUND, uuid4(), "a", PRICE_MINOR, "IDR")
         waiting = asyncio.create_task(two.execute(REFUND, uuid4(), "b", 1, "IDR"))
-        await asyncio.sleep(0)
+
+        async def has_looked():
+            return waiting.done() or await one.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+
+        await eventually(has_looked)
         await first.commit()
         with pytest.raises(asyncpg.CheckViolationError):
             await waiting
