@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from api import accounts, bookings, catalogue, health, holds, operators, payments, problems, seats
+from api import accounts, bookings, catalogue, health, holds, my_holds, operators, payments, problems, seats
 from api import operator_catalogue as programme
 from api.auth import Access
-from api.rate_limits import RateLimits, lane_of
 from api.openapi.describe import Description, Handler, description_of
+from api.rate_limits import RateLimits, lane_of
 
 PUBLIC, VIEWER, CUSTOMER = Access.PUBLIC, Access.VIEWER, Access.CUSTOMER
 STAFF, MANAGER, ADMIN = Access.STAFF, Access.MANAGER, Access.ADMIN
@@ -57,6 +57,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     E("POST",   "/payments/webhook",                         payments.receive_event,    PUBLIC),
     E("POST",   "/payments/simulate/{session}",              payments.simulate_outcome, PUBLIC),
     E("GET",    "/me/bookings",                              bookings.list_mine,        CUSTOMER),
+    E("GET",    "/me/holds",                                 my_holds.list_my_holds,    CUSTOMER),
+    E("DELETE", "/me/holds",                                 my_holds.release_my_holds, CUSTOMER),
 
     E("GET",    "/cities",                                   catalogue.list_cities,     PUBLIC),
     E("GET",    "/cinemas",                                  catalogue.list_cinemas,    PUBLIC),
