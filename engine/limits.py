@@ -48,6 +48,17 @@ SEAT_COUNT_TIMEOUT_MS = 500
 SHOWTIMES_CACHED_MAX = 20_000
 LAYOUTS_CACHED_MAX = 200
 
+# --- Requests
+RATE_WINDOW_MS = MINUTE_MS
+"""A bucket holds this long's worth of requests, and is filled again in the same time."""
+RATE_BUCKETS_MAX = 50_000
+"""Callers whose bucket a process knows without asking Redis."""
+RATE_SETTING_MAX = 1_000_000
+READS_PER_REPORT = 10
+"""Reading requests are told to Redis in such lots: one each would make every read a write."""
+IPV6_SITE_BITS = 64
+"""Whoever has one IPv6 address has all of its network."""
+
 # --- Holds
 HOLD_TTL_MAX_MS = DAY_MS
 EXTENSIONS_PER_HOLD_MAX = 10
@@ -56,6 +67,10 @@ PAYMENT_RETRIES_MAX = 3
 PAYMENT_RETRY_TTL_MS = 5 * MINUTE_MS
 HOLDS_PER_CUSTOMER_CEILING = 20
 SEATS_PER_CUSTOMER_CEILING = 1_000
+CUSTOMER_SHOWTIMES_MAX = 50
+"""Showtimes that are looked through for the holds of one customer."""
+CUSTOMER_HINT_GRACE_MS = HOUR_MS
+"""How much longer than its latest hold the hint about a customer's showtimes is kept."""
 REPLAY_GRACE_MS = 10 * MINUTE_MS
 """A remembered success outlives the deadline of its hold by this much."""
 
@@ -67,10 +82,6 @@ WEBHOOK_WAIT_MS = 8_000
 OUTCOME_POLL_MS = 250
 BOOKING_WAIT_MS = SECOND_MS
 """How long a cancelled booking that the ledger did not have waits to be written there, so that it can be read."""
-CUSTOMER_SHOWTIMES_MAX = 50
-"""Showtimes that are looked through for the holds of one customer."""
-CUSTOMER_HINT_GRACE_MS = HOUR_MS
-"""How much longer than its latest hold the hint about a customer's showtimes is kept."""
 CAPTURE_SETTLE_AFTER_MS = 10 * SECOND_MS
 """A capture without an outcome for so long is settled by the worker."""
 WEBHOOK_TOLERANCE_S = 300
@@ -165,6 +176,16 @@ ALTERNATIVES_MAP_TTL_MS = 500
 ALTERNATIVES_MAPS_MAX = 1_000
 
 # --- HTTP
+HEADERS_MAX_BYTES = 32 * 1024
+"""The first line and all headers of a request."""
+HEADERS_MAX = 100
+HEADERS_TIMEOUT_MS = 10 * SECOND_MS
+"""How long a client may take to send them."""
+BODY_TIMEOUT_MS = 15 * SECOND_MS
+"""How long the body may take, from the end of the headers."""
+ANSWER_TIMEOUT_MS = 30 * SECOND_MS
+"""How long an answer may be in coming; beyond it the outcome is unknown."""
+CORS_PREFLIGHT_TTL_S = 7_200
 BODY_MAX_BYTES = 64 * 1024
 CATALOGUE_BODY_MAX_BYTES = 8 * 1024 * 1024
 """Operators upload seating plans."""
@@ -197,6 +218,9 @@ assert WORKER_BEAT_MS * 5 <= WORKER_STALE_MS
 assert CALL_BUDGET_MS <= LANE_SILENT_TICKS_MAX * LANE_TICK_MS, "a call is given up only when it can no longer run"
 assert LANE_BACKOFF_MIN_MS < LANE_BACKOFF_MAX_MS
 assert BODY_MAX_BYTES < CATALOGUE_BODY_MAX_BYTES
+assert WEBHOOK_WAIT_MS < BODY_TIMEOUT_MS < ANSWER_TIMEOUT_MS
+assert GATEWAY_SIMULATE_TIMEOUT_S * SECOND_MS < ANSWER_TIMEOUT_MS
+assert TOKEN_LENGTH_MAX < HEADERS_MAX_BYTES
 assert WEBHOOK_WAIT_MS < GATEWAY_DELIVERY_TIMEOUT_S * SECOND_MS, "the gateway must wait for a 503 that we give"
 assert GATEWAY_DELIVERY_TIMEOUT_S < GATEWAY_SIMULATE_TIMEOUT_S
 assert GATEWAY_RETRY_MIN_MS < GATEWAY_RETRY_MAX_MS
