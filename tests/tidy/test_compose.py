@@ -2,8 +2,10 @@
 
 import importlib
 import json
+import os
 import re
 import shlex
+import subprocess
 
 import pytest
 import yaml
@@ -108,7 +110,34 @@ def test_servers_are_found_under_their_names():
     url = environment("api")["SEATLOCK_DATABASE_URL"]
     assert url.startswith(f"postgresql://{made['POSTGRES_USER']}:${{POSTGRES_PASSWORD:?}}@postgres:5432/")
     assert url.endswith(f"/{made['POSTGRES_DB']}")
-    assert environment("worker")["SEATLOCK_REDIS_URL"] == "redis://valkey:6379/0"
+    assert environment("worker")["SEATLOCK_REDIS_URL"] == "redis://seatlock:${VALKEY_PASSWORD:?}@valkey:6379/0"
+
+
+def test_valkey_starts_with_our_users(tmp_path):
+    """The shell line that fills the passwords in does so, and leaves the rest of the file alone."""
+    valkey = SERVICES["valkey"]
+    shell, flag, line, name = valkey["entrypoint"]
+    (mounted,) = [mount for mount in valkey["volumes"] if mount.endswith(":ro")]
+    source, target, _ = mounted.split(":")
+    assert source == "./lua/ops/users.acl"
+    line = (
+        line.replace("$$", "$").replace(target, str(ROOT / source)).replace("/tmp/users.acl", f"{tmp_path}/users.acl")
+    )
+    (tmp_path / "docker-entrypoint.sh").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "docker-entrypoint.sh").chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", **dict.fromkeys(valkey["environment"], "s3cret")}
+    said = subprocess.run(
+        [shell, flag, line, name, *valkey["command"]], env=environ, capture_output=True, text=True, check=True
+    ).stdout
+    assert said.split() == [*" ".join(valkey["command"]).split(), "--aclfile", f"{tmp_path}/users.acl"]
+    rules = (ROOT / source).read_text(encoding="utf-8")
+    made = (tmp_path / "users.acl").read_text(encoding="utf-8")
+    assert made.count(">s3cret") == 2
+    assert made == rules.replace("APPLICATION_PASSWORD", "s3cret").replace("SRE_PASSWORD", "s3cret")
+    assert {valkey["environment"]["APPLICATION_PASSWORD"], valkey["environment"]["SRE_PASSWORD"]} == {
+        "${VALKEY_PASSWORD:?}",
+        "${SRE_PASSWORD:?}",
+    }
 
 
 def test_valkey_keeps_a_log_and_never_evicts():
@@ -121,7 +150,11 @@ def test_valkey_keeps_a_log_and_never_evicts():
 
 def test_data_lies_in_named_volumes():
     """What must outlive a container is in a volume that is declared; the gateway's is where its image may write."""
-    mounts = {name: service["volumes"] for name, service in SERVICES.items() if "volumes" in service}
+    mounts = {
+        name: [mount for mount in service["volumes"] if not mount.startswith("./")]
+        for name, service in SERVICES.items()
+        if "volumes" in service
+    }
     assert {mount.partition(":")[0] for found in mounts.values() for mount in found} == set(COMPOSE["volumes"])
     assert mounts["gateway"] == [f"gateway:{environment('gateway')['SEATLOCK_DATA_DIR']}"]
     assert f"--home-dir {environment('gateway')['SEATLOCK_DATA_DIR']} " in DOCKERFILE
