@@ -7,6 +7,7 @@ import pytest
 
 from engine.errors import Unavailable
 from engine.ledger.blocks import NewBlock
+from engine.ledger.queries import query
 from engine.ledger.records import BlockSeat
 from engine.limits import DUTY_BATCH_MAX
 from engine.seats.ids import parse_hold_id
@@ -60,12 +61,15 @@ async def test_money_that_cannot_buy_its_seats_any_more_goes_back(house):
 
 
 async def test_two_workers_take_each_capture_once(house):
-    """Rows are taken with SKIP LOCKED and moved on, so nobody settles what another has in hand."""
+    """Schedule: one has taken some and not committed; the other gets the rest at once, and never the same."""
     captures = [await house.pay([seat], f"guest:{seat}") for seat in range(6)]
     await house.fetch("UPDATE captures SET settle_due = now()")
-    taken = await asyncio.gather(*(house.ledger.due_captures(4) for _ in range(4)))
-    sessions = [capture.session_id for part in taken for capture in part]
-    assert sorted(sessions) == sorted(capture.session_id for capture in captures)
+    async with house.runtime.pool.acquire() as connection, connection.transaction():
+        first = {row["session_id"] for row in await connection.fetch(query("due_captures"), 4)}
+        second = {capture.session_id for capture in await house.ledger.due_captures(4)}
+    assert (len(first), len(second)) == (4, 2)
+    assert first | second == {capture.session_id for capture in captures}
+    assert await house.ledger.due_captures(4) == []
 
 
 async def test_lapsed_holds_are_ended_and_their_bookings_enter_the_ledger(house):
