@@ -32,9 +32,15 @@ async def put_block(seats: SeatEngine, block: Block) -> None:
 async def lift_block(seats: SeatEngine, ledger: Ledger, block: Block) -> None:
     """Give an ended block's seats back, but for those that another block has by now.
 
+    That one may be entered, and told, between our look at the ledger and our word to Redis. So whichever has some of
+    the seats afterwards is told of again.
+
     Raises:
         Unavailable: as the seat engine and the ledger; the same call is safe.
     """
     free = await ledger.seats_to_free(block)
     if free:
         await seats.unblock_seats(block.showtime, free)
+    others = {seat.index for seat in block.seats} - set(await ledger.seats_to_free(block))
+    if others:
+        await ledger.tell_again(block.showtime, sorted(others))

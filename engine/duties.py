@@ -159,21 +159,29 @@ class Duties:
     async def _apply_block(self, block: Block) -> None:
         try:
             if block.released_at_ms is None:
-                await put_block(self._seats, block)
-            else:
+                block = await self._put_block(block)
+            if block.released_at_ms is not None:
                 await lift_block(self._seats, self._ledger, block)
-        except Refusal as refusal:
-            taken = refusal.details.get("seats", ())
-            if block.released_at_ms is None and taken:
-                details = {"block": block.id, "taken": list(taken)}
-                await self._ledger.open_case(
-                    "block_refused", f"block_refused:{block.id}", details, showtime=block.showtime
-                )
-                block = await self._ledger.release_block(block.id)
+        except Refusal:
+            pass  # the showtime has left Redis for good, and its blocks with it
         except SeatlockError as error:
             log.warning("block_not_applied", block=block.id, error=error.code)
             return
         await self._ledger.finish_block(block)
+
+    async def _put_block(self, block: Block) -> Block:
+        """Tell Redis of a block; one that it cannot have is released, with a case. Gives the block as it is then."""
+        try:
+            await put_block(self._seats, block)
+        except Refusal as refusal:
+            taken = refusal.details.get("seats", ())
+            if not taken:
+                raise
+            details = {"block": block.id, "taken": list(taken)}
+            await self._ledger.open_case("block_refused", f"block_refused:{block.id}", details, showtime=block.showtime)
+            # A load may have brought some of its seats to Redis, so its end must be told there.
+            return await self._ledger.release_block(block.id)
+        return block
 
     async def forget_requests(self) -> int:
         """Remove what requests with an Idempotency-Key were answered more than a day ago."""

@@ -40,7 +40,11 @@ async def run_worker(settings: Settings) -> None:
 
 
 async def work(runtime: Runtime, stop: asyncio.Event) -> None:
-    """Run the reader and all duties until `stop` is set."""
+    """Run the reader and all duties until `stop` is set.
+
+    Raises:
+        RuntimeError: one of them ended by itself; a worker that looks alive and reads no facts is worse than none.
+    """
     reader = FactReader(runtime.settings.database_url, runtime.redis, layout_reader(runtime.catalogue))
     duties = Duties(
         runtime.ledger,
@@ -63,10 +67,15 @@ async def work(runtime: Runtime, stop: asyncio.Event) -> None:
     tasks = [asyncio.create_task(reader.run(), name="reader")]
     tasks += [asyncio.create_task(repeat(duty, every_ms), name=duty.__name__) for duty, every_ms in plan]
     log.info("worker_started", worker=str(reader.worker))
-    await stop.wait()
-    for task in tasks:
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    fallen = [task.get_name() for task in tasks if task.done()]
+    for task in (stopped, *tasks):
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    endings = await asyncio.gather(*tasks, return_exceptions=True)
+    if fallen:
+        log.error("worker_fell", tasks=fallen, errors=[repr(ending) for ending in endings])
+        raise RuntimeError(f"the worker's {', '.join(fallen)} ended, and nothing of it may be missing")
     log.info("worker_stopped")
 
 

@@ -1,5 +1,6 @@
 """Seats that operators took out of sale. The rows come first, then Redis, then the note that Redis has it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -131,6 +132,15 @@ class Blocks(LedgerPart):
         async with reading(self.pool) as connection:
             rows = await connection.fetch(query("list_blocked_seats"), block.showtime)
         return sorted(set(indexes) - {row["seat_index"] for row in rows})
+
+    async def tell_again(self, showtime: int, seats: Sequence[int]) -> None:
+        """Have the worker tell Redis of the blocks that these seats are in: it may have forgotten them by now.
+
+        Raises:
+            Unavailable: `ledger_unavailable`; the same call is safe.
+        """
+        async with transaction(self.pool) as connection:
+            await connection.execute(query("tell_blocks_again"), showtime, seats)
 
     async def due_releases(self, limit: int) -> list[int]:
         """Give ids of blocks whose agreed end has come.

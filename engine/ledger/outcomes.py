@@ -93,6 +93,9 @@ class Outcomes:
                         self._wake(message["data"])
             except (RedisError, OSError) as error:
                 log.warning("wake_ups_away", error=str(error))
+            except Exception:
+                # Whatever it was: without wake-ups every payment of this process would take longer, for ever.
+                log.exception("wake_ups_failed")
             await asyncio.sleep(RECONNECT_S)
 
     def _wake(self, data: bytes) -> None:

@@ -5,9 +5,11 @@ import itertools
 
 import pytest
 
+from engine.blocking import lift_block, put_block
 from engine.errors import Unavailable
 from engine.ledger.blocks import NewBlock
 from engine.ledger.queries import query
+from engine.ledger.reader import FactReader
 from engine.ledger.records import BlockSeat
 from engine.limits import DUTY_BATCH_MAX
 from engine.seats.ids import parse_hold_id
@@ -234,6 +236,54 @@ async def test_the_late_end_of_a_block_leaves_the_seats_of_the_next_one(house):
     assert (await house.map())[2] == {5}
 
 
+async def test_a_refused_block_leaves_nothing_that_a_load_brought(house):
+    """Schedule: the block is in the ledger, one seat of it is sold; Redis is lost and loads the rest as blocked."""
+    async with house.worker():
+        await house.ticketed([6])
+    await house.ledger.add_block(new_block(house, [5, 6]))
+    await house.runtime.redis.flushall()
+    assert await house.map() == ({6}, set(), {5})
+    await house.fetch("UPDATE blocks SET apply_due = now()")
+    await house.duties.apply_blocks()
+    assert await house.map() == ({6}, set(), set())
+    assert await house.fetch("SELECT kind FROM cases") == [("block_refused",)]
+
+
+async def test_a_block_that_ends_while_redis_is_told_of_it_ends_there_too(house):
+    """Schedule: the request that blocks stands still before Redis; a colleague ends the block; then Redis is told."""
+    await house.map()
+    block = await house.ledger.add_block(new_block(house, [5]))
+    ended = await house.ledger.release_block(block.id)
+    await lift_block(house.seats, house.ledger, ended)
+    await house.ledger.finish_block(ended)
+    await put_block(house.seats, block)
+    await house.ledger.finish_block(block)
+    assert await house.duties.apply_blocks() == 1
+    assert (await house.map())[2] == set()
+
+
+async def test_a_block_entered_while_another_is_lifted_stands(house, monkeypatch):
+    """Schedule: the end of a block looks which seats are free; one is blocked anew; then Redis is told to free it."""
+    await house.map()
+    first = await house.ledger.add_block(new_block(house, [5, 6]))
+    await put_block(house.seats, first)
+    await house.ledger.finish_block(first)
+    look = house.ledger.seats_to_free
+
+    async def look_then_block(ended):
+        free = await look(ended)
+        if free == [5, 6]:
+            second = await house.ledger.add_block(new_block(house, [5]))
+            await put_block(house.seats, second)
+            await house.ledger.finish_block(second)
+        return free
+
+    monkeypatch.setattr(house.ledger, "seats_to_free", look_then_block)
+    await lift_block(house.seats, house.ledger, await house.ledger.release_block(first.id))
+    assert await house.duties.apply_blocks() == 1
+    assert (await house.map())[2] == {5}
+
+
 async def test_a_duty_that_fails_is_tried_again_and_stops_nothing(house):
     """Failures are followed by growing pauses, a full round by another at once."""
     rounds, paused = [], asyncio.Event()
@@ -267,3 +317,14 @@ async def test_the_whole_worker_settles_an_abandoned_payment(house):
     await asyncio.wait_for(running, 10)
     with refused("seats_taken"):
         await house.seats.claim_seats(house.showtime, BUDI, [0])
+
+
+async def test_a_worker_whose_reader_ends_by_itself_ends_loudly(house, monkeypatch):
+    """A library may leave a cancellation behind that nobody asked for; the worker must not go on without its reader."""
+
+    async def end(reader):
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(FactReader, "run", end)
+    with pytest.raises(RuntimeError, match="reader ended"):
+        await asyncio.wait_for(work(house.runtime, asyncio.Event()), 10)

@@ -77,3 +77,23 @@ async def test_the_subscription_comes_back(outcomes, redis_client):
     await asyncio.wait_for(listeners(redis_client, 1), 5)
     await redis_client.client_kill_filter(_type="pubsub")
     await asyncio.wait_for(listeners(redis_client, 1), 5)
+
+
+async def test_no_failure_ends_the_listening(redis_url, redis_client, monkeypatch):
+    """A library that trips over its own feet costs one try; the process goes on to be woken up."""
+    monkeypatch.setattr("engine.ledger.outcomes.RECONNECT_S", 0.01)
+    async with redis.asyncio.Redis.from_url(redis_url) as client:
+        subscribe, tries = client.pubsub, []
+
+        def stumble(**options):
+            tries.append(1)
+            if len(tries) == 1:
+                raise IndexError("deque index out of range")
+            return subscribe(**options)
+
+        monkeypatch.setattr(client, "pubsub", stumble)
+        outcomes = Outcomes(client, Ledger())
+        await outcomes.start()
+        await asyncio.wait_for(listeners(redis_client, 1), 5)
+        await outcomes.close()
+    assert len(tries) == 2
