@@ -40,6 +40,7 @@ class RedisServer:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a run be limited to some servers: `--redis valkey --redis redis7`."""
     parser.addoption("--redis", action="append", choices=REDIS_KINDS, help="only this kind of Redis server; repeatable")
+    parser.addoption("--refresh-access", action="store_true", help="write the table of who may call what anew")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
