@@ -9,9 +9,10 @@ from starlette.middleware import Middleware
 
 from api.auth import Authenticator
 from api.middleware import BodyLimit, Edge, Timeouts
+from api.openapi.document import Document
 from api.problems import answer_error, answer_http
 from api.rate_limits import RateLimits
-from api.routes import build_routes
+from api.routes import ENDPOINTS, build_routes
 from engine.errors import SeatlockError
 from engine.logs import configure_logs
 from engine.runtime import open_runtime
@@ -46,6 +47,7 @@ def create_app(settings: Settings) -> Starlette:
     )
     app.router.redirect_slashes = False
     app.state.settings = settings
+    app.state.document = Document(ENDPOINTS)
     return app
 
 

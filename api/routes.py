@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from api import accounts, bookings, catalogue, health, holds, my_holds, operators, payments, problems, seats
+from api import accounts, bookings, catalogue, docs, health, holds, my_holds, operators, payments, problems, seats
 from api import operator_catalogue as programme
 from api.auth import Access
 from api.openapi.describe import Description, Handler, description_of
@@ -104,6 +104,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 
     E("GET",    "/health",                                   health.read_health,        PUBLIC),
     E("GET",    "/health/ready",                             health.read_ready,         PUBLIC),
+    E("GET",    "/api/openapi.json",                         docs.read_openapi,         PUBLIC),
+    E("GET",    "/api/docs",                                 docs.read_docs,            PUBLIC),
+    E("GET",    "/api/docs/{asset}",                         docs.read_asset,           PUBLIC),
     E("GET",    "/api/problems/{code}",                      problems.problem_page,     PUBLIC),
 )
 # fmt: on

@@ -116,15 +116,6 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def expiry(deadline_ms: int, at_ms: int) -> dict[str, Any]:
-    """Give `expires_at`, `expires_in_ms` and `server_time` for a deadline, all on the clock that read `at_ms`."""
-    return {
-        "expires_at": rfc3339(deadline_ms),
-        "expires_in_ms": max(0, deadline_ms - at_ms),
-        "server_time": rfc3339(at_ms),
-    }
-
-
 # --- Parameters
 
 

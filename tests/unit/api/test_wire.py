@@ -77,16 +77,6 @@ def test_times_are_rfc_3339_in_utc_with_milliseconds():
     assert wire.rfc3339_of(datetime(1960, 1, 1, tzinfo=UTC)) == "1960-01-01T00:00:00.000Z"
 
 
-def test_an_expiry_is_told_on_one_clock_and_never_negative():
-    """`expires_in_ms` is the difference of the two times beside it."""
-    assert wire.expiry(1_500, 1_000) == {
-        "expires_at": "1970-01-01T00:00:01.500Z",
-        "expires_in_ms": 500,
-        "server_time": "1970-01-01T00:00:01.000Z",
-    }
-    assert wire.expiry(1_000, 1_500)["expires_in_ms"] == 0
-
-
 def test_a_cursor_leads_back_to_its_position():
     """Clients only carry it."""
     body = wire.page([1, 2], (17, "né"))

@@ -1,0 +1,225 @@
+"""One example of each body and answer, as values of the types themselves, so that the type checker holds them."""
+
+from datetime import UTC, datetime
+from typing import Any, get_args, get_origin
+
+import msgspec
+
+from api import accounts, bookings, catalogue, health, holds, operators, payments, seats
+from api import booking_json as booking
+from api import operator_catalogue as programme
+from api import operator_json as operator
+from api.openapi.parameters import HOLD_EXAMPLE, SESSION_EXAMPLE
+from api.wire import Page
+from engine.catalogue import records
+from engine.catalogue.layouts import LayoutAnswer, Seat
+from engine.catalogue.policies import PolicyOverrides
+from engine.orders.gateways.protocol import PaymentEvent
+
+AT = "2026-11-21T08:00:00.000Z"
+LATER = "2026-11-21T08:10:00.000Z"
+START = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
+USER = "6f1c2b7a-4a7e-4b7e-9d39-0d6f4f4b7a11"
+PRICES = {"REGULAR": 5_000_000, "PREMIUM": 7_500_000}
+
+_USER = accounts.UserAnswer(USER, "budi@example.org", "Budi", None, "id", "customer", guest=False)
+_CINEMA = catalogue.CinemaAnswer(
+    3, "teater-kencana", "Teater Kencana", "Jl. Thamrin 1", "Jakarta", "jakarta", "Asia/Jakarta", 4
+)
+_SHOWTIME: dict[str, Any] = {
+    "id": 42,
+    "status": "ON_SALE",
+    "starts_at": "2026-11-21T12:30:00.000Z",
+    "ends_at": "2026-11-21T14:20:00.000Z",
+    "sales_open_at": "2026-11-14T00:00:00.000Z",
+    "sales_stop_at": "2026-11-21T12:30:00.000Z",
+    "timezone": "Asia/Jakarta",
+    "city": "Jakarta",
+    "cinema": catalogue.ShowtimeCinema(3, "teater-kencana", "Teater Kencana"),
+    "auditorium": catalogue.ShowtimeAuditorium(7, "Audi 1"),
+    "movie": catalogue.ShowtimeMovie(5, "laut-bercerita", "Laut Bercerita", "R13+", 110),
+    "layout_version": 9,
+    "seats": 120,
+    "seats_available": 87,
+    "prices": PRICES,
+    "lowest_price": 5_000_000,
+    "currency": "IDR",
+}
+_SHOWN = catalogue.ShowtimeAnswer(**_SHOWTIME)
+_PAYMENT = booking.PaymentAnswer(
+    SESSION_EXAMPLE, "PENDING", 15_000_000, "IDR", f"https://pay.example/{SESSION_EXAMPLE}", LATER, AT, None
+)
+_TICKET = booking.TicketAnswer(
+    "0199c2a4-7d10-7e51-9c2b-3f5e6a7b8c9d", "C7", "C", "7", "PREMIUM", 7_500_000, "IDR", "SOLD", AT, SESSION_EXAMPLE
+)
+
+_EXAMPLES: tuple[msgspec.Struct, ...] = (
+    # holds and seats
+    holds.ClaimBody(("C7", "C8")),
+    holds.ChangeBody(add=("C9",), remove=("C7",)),
+    holds.HoldAnswer(
+        id=HOLD_EXAMPLE,
+        showtime_id=42,
+        seats=[holds.SeatAnswer("C7", "PREMIUM", 7_500_000), holds.SeatAnswer("C8", "PREMIUM", 7_500_000)],
+        amount=15_000_000,
+        currency="IDR",
+        status="HELD",
+        expires_at=LATER,
+        expires_in_ms=600_000,
+        server_time=AT,
+        extensions_left=10,
+        extendable_until="2026-11-21T08:30:00.000Z",
+    ),
+    seats.SeatMapAnswer(
+        42,
+        1_795_000_000_000,
+        "IDR",
+        [seats.SeatLine("C7", "C", "7", "PREMIUM", 7_500_000, "AVAILABLE")],
+        seats.SummaryAnswer(1, 0, 0, 0, 0),
+        AT,
+    ),
+    seats.AvailableAnswer(42, 1_795_000_000_000, {"REGULAR": ["A1"], "PREMIUM": ["C7", "C8"]}, AT),
+    seats.AvailabilityAnswer(42, 1_795_000_000_000, "gA==", "AA==", "AA==", "AA==", AT),
+    # bookings and payments
+    bookings.CheckOutBody(hold_id=HOLD_EXAMPLE, email="budi@example.org"),
+    bookings.CancelBody("Wrong day"),
+    booking.BookingAnswer(
+        id=HOLD_EXAMPLE,
+        showtime_id=42,
+        status="PENDING",
+        status_reason=None,
+        settling=False,
+        movie="Laut Bercerita",
+        cinema="Teater Kencana",
+        auditorium="Audi 1",
+        starts_at="2026-11-21T12:30:00.000Z",
+        timezone="Asia/Jakarta",
+        seats=[booking.BookedSeatAnswer("C7", "C", "7", "PREMIUM", 7_500_000)],
+        amount=7_500_000,
+        currency="IDR",
+        email="budi@example.org",
+        phone=None,
+        payment=None,
+        tickets=[],
+        refund=None,
+        refunds=[],
+        actions=("pay", "cancel"),
+        server_time=AT,
+        expires_at=LATER,
+        expires_in_ms=600_000,
+    ),
+    _TICKET,
+    payments.PaymentBody(),
+    _PAYMENT,
+    PaymentEvent(
+        id="evt_1", type="payment.success", session_id=SESSION_EXAMPLE, amount_minor=15_000_000, currency="IDR"
+    ),
+    payments.EventAnswer("processed"),
+    payments.SimulateBody("success"),
+    payments.SimulateAnswer(SESSION_EXAMPLE, "success", 200),
+    # catalogue
+    records.City(id=1, slug="jakarta", name="Jakarta", timezone="Asia/Jakarta", cinemas=12),
+    _CINEMA,
+    records.Movie(
+        id=5,
+        slug="laut-bercerita",
+        title="Laut Bercerita",
+        synopsis="",
+        duration_minutes=110,
+        rating="R13+",
+        genres=("Drama",),
+        showtimes=31,
+    ),
+    _SHOWN,
+    catalogue.ShowtimePage([_SHOWN], None, AT),
+    LayoutAnswer(9, "Audi 1", 800.0, 600.0, (Seat(0, "C7", "C", "7", "PREMIUM", "", 100.0, 120.0),)),
+    # accounts
+    accounts.RegisterBody("budi@example.org", "a long enough password", "Budi", locale="id"),
+    accounts.LoginBody("budi@example.org", "a long enough password"),
+    accounts.RefreshBody("eyJhbGciOi..."),
+    accounts.SessionAnswer("eyJhbGciOi...", "Bearer", 3_600, "eyJhbGciOi...", _USER),
+    _USER,
+    # operators
+    records.NewCinema(name="Teater Kencana", city="Jakarta", timezone="Asia/Jakarta"),
+    records.CinemaChange(address="Jl. Thamrin 2", policy=PolicyOverrides(hold_ttl_s=480)),
+    records.Cinema(
+        id=3,
+        slug="teater-kencana",
+        name="Teater Kencana",
+        address="Jl. Thamrin 1",
+        city="Jakarta",
+        city_slug="jakarta",
+        timezone="Asia/Jakarta",
+        auditoriums=4,
+        policy={},
+    ),
+    records.NewAuditorium(
+        cinema_id=3,
+        name="Audi 1",
+        floor_plan=records.DrawnLayout(name="Audi 1", lines=("A RRRR__RRRR", "B PPPP__PPPP")),
+    ),
+    records.AuditoriumChange(name="Audi 2"),
+    records.Auditorium(
+        id=7,
+        name="Audi 1",
+        cinema_id=3,
+        cinema="Teater Kencana",
+        layout_id=9,
+        layout="Audi 1",
+        seat_count=16,
+        tiers=("REGULAR", "PREMIUM"),
+    ),
+    records.NewMovie(title="Laut Bercerita", duration_minutes=110, rating="R13+", genres=("Drama",)),
+    records.MovieChange(synopsis="The sea tells."),
+    records.NewShowtime(
+        auditorium_id=7, movie_id=5, starts_at=START, prices={"REGULAR": 5_000_000, "PREMIUM": 7_500_000}
+    ),
+    records.ShowtimeChange(prices={"REGULAR": 4_000_000, "PREMIUM": 6_000_000}),
+    programme.OperatorShowtimeAnswer(
+        **_SHOWTIME,
+        stored_status="OPEN",
+        status_reason=None,
+        policy={},
+        cinema_policy={},
+        redis_key="sl{p7}:42:meta",
+        server_time=AT,
+    ),
+    operators.ReasonBody("The projector is broken"),
+    operators.FreezeAllBody("A storm", cinema=3),
+    operators.FrozenAnswer(12),
+    operators.OpenAnswer(12),
+    operators.BlockBody(("A1", "A2"), "House seats"),
+    operator.BlockAnswer(
+        11,
+        42,
+        ["A1", "A2"],
+        "House seats",
+        None,
+        evict=False,
+        created_by=USER,
+        created_at=AT,
+        release_at=None,
+        released_at=None,
+    ),
+    operator.HoldLineAnswer(
+        HOLD_EXAMPLE, "HELD", ["C7"], AT, payment_open=False, expires_at=LATER, expires_in_ms=600_000, server_time=AT
+    ),
+    operator.HoldPage([], None, 0),
+    operator.ActAnswer(1, USER, "freeze_showtime", "showtime:42", "The projector is broken", {}, AT),
+    operator.CaseAnswer(1, "evt_1", "wrong_amount", 42, HOLD_EXAMPLE, SESSION_EXAMPLE, {}, AT, None),
+    # service
+    health.HealthAnswer("ok", health.VERSION, 1, health.Dependencies("ok", "ok"), AT),
+)
+_BY_TYPE = {type(example): example for example in _EXAMPLES}
+
+
+def example_of(kind: Any) -> Any:
+    """Give an example of a body or answer as JSON would have it; a page has one item.
+
+    Raises:
+        KeyError: there is none.
+    """
+    if get_origin(kind) is Page:
+        (of,) = get_args(kind)
+        return {"items": [example_of(of)], "next_cursor": None}
+    return msgspec.to_builtins(_BY_TYPE[kind])
