@@ -20,6 +20,7 @@ from engine.errors import InvalidInput
 from engine.limits import SEAT_LABEL_LENGTH_MAX, SEATS_PER_LAYOUT_MAX, SHOWTIME_NUMBER_MAX
 from engine.orders.records import Booking, Buyer
 from engine.runtime import Runtime
+from engine.seats.cool_down import cool_down_rule
 from engine.seats.ids import parse_hold_id
 
 Seats = Annotated[
@@ -56,7 +57,7 @@ CANCEL = Body(CancelBody)
 @describe(
     {201: BookingAnswer, 200: BookingAnswer},
     body=CheckOutBody,
-    refuses=("hold_expired", "booking_expired", "email_required", "hold_limit", *CLAIMS),
+    refuses=("hold_expired", "booking_expired", "email_required", "hold_limit", "cool_down", *CLAIMS),
     sends=("Location",),
 )
 async def check_out(request: Request) -> Response:
@@ -68,6 +69,7 @@ async def check_out(request: Request) -> Response:
         email=normalise_email(body.email) if body.email else identity.email,
         phone=body.phone,
         locale=body.locale or identity.locale,
+        cool_down=cool_down_rule(_runtime(request).settings, identity.role),
     )
     remembered = engine_request(request, identity.subject, body)
     runtime = _runtime(request)

@@ -21,6 +21,7 @@ from engine.limits import SEAT_LABEL_LENGTH_MAX, SEATS_PER_HOLD_CEILING
 from engine.orders.pricing import price_seats
 from engine.orders.records import BookingStatus
 from engine.runtime import Runtime
+from engine.seats.cool_down import cool_down_rule
 from engine.seats.ids import HoldId, parse_hold_id
 from engine.seats.records import Hold
 
@@ -73,17 +74,20 @@ CLAIMS = ("seats_taken", "seat_limit", "unknown_seat", "duplicate_seat", "too_ma
 """Refusals of whatever takes seats."""
 
 
-@describe({201: HoldAnswer}, body=ClaimBody, refuses=("hold_limit", *CLAIMS), sends=("Location",))
+@describe({201: HoldAnswer}, body=ClaimBody, refuses=("hold_limit", "cool_down", *CLAIMS), sends=("Location",))
 async def claim_seats(request: Request) -> Response:
     """Claim seats of a showtime, all or none."""
     runtime = _runtime(request)
-    subject = caller(request).subject
+    identity = caller(request)
+    subject = identity.subject
     number = showtime_number(request)
     body = await CLAIM.read(request)
     hall = await read_hall(runtime.catalogue, number)
     seats = seat_indexes(hall.layout, body.seats, _seats_max(runtime, hall, body.seats))
     remembered = engine_request(request, subject, body)
-    claim = runtime.seats.claim_seats(number, subject, seats, remembered)
+    claim = runtime.seats.claim_seats(
+        number, subject, seats, remembered, cool_down_rule(runtime.settings, identity.role)
+    )
     hold = await in_labels(hall.layout, claim, partial(runtime.alternatives.find, number, seats))
     return await _answer(runtime, hold, 201)
 

@@ -74,6 +74,12 @@ CUSTOMER_HINT_GRACE_MS = HOUR_MS
 REPLAY_GRACE_MS = 10 * MINUTE_MS
 """A remembered success outlives the deadline of its hold by this much."""
 
+COOL_DOWN_MEMORY_MS = HOUR_MS
+"""A customer who has let no hold lapse for so long begins anew."""
+COOL_DOWN_MAX_MS = 15 * MINUTE_MS
+"""However many holds were left to lapse, no pause is longer."""
+COOL_DOWN_FREE_LAPSES_CEILING = 100
+
 # --- Time spent on one request
 CALL_BUDGET_MS = 2_000
 """A script that Redis reaches later than this after it was sent refuses to run (`too_late`)."""
@@ -208,6 +214,8 @@ RESTART_PAUSE_MAX_S = 10.0
 assert SEATS_PER_LAYOUT_MAX < 2**16
 assert SEATS_PER_HOLD_CEILING <= SEATS_PER_CUSTOMER_CEILING
 assert 28 + 2 * SEATS_PER_HOLD_CEILING <= 64, "a hold record must fit Redis' compact hash encoding"
+assert COOL_DOWN_FREE_LAPSES_CEILING < 2**8
+assert COOL_DOWN_MAX_MS < 2**32
 assert CLUSTER_SLOTS % PARTITIONS == 0
 assert LUA_CHUNK < 8_000
 assert OUTCOME_POLL_MS < WEBHOOK_WAIT_MS < CAPTURE_SETTLE_AFTER_MS

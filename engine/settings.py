@@ -38,6 +38,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rate_accounts_per_min: int = 12
     rate_reports_per_min: int = 120
     rate_address_factor: int = 20
+    cool_down: Literal["off", "customers", "everybody"] = "customers"
+    cool_down_free_lapses: int = 3
+    cool_down_s: int = 30
     trusted_proxies: str = ""
     cors_origins: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

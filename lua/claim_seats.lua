@@ -2,11 +2,13 @@
 Claim seats for a customer: all of them, or none.
 
 KEYS     meta sold locked blocked owners holds deadlines customers checkouts facts lapses request
-ARGV     1 generation  2 not_after_ms  3 request  4 subject (16 bytes)  5.. seats
+ARGV     1 generation  2 not_after_ms  3 request  4 subject (16 bytes), and behind it the rule of
+         cool-downs (formats.COOL_DOWN) where they apply  5.. seats
 RETURNS  too_late
          replayed, the first answer | idempotency_key_reused
          not_loaded | stale_generation, generation, seq | rebuilding | damaged
          showtime_closed, CANCELLED or ENDED or FROZEN | not_on_sale, sales_open_ms
+         cool_down, ms to wait
          too_many_seats, seats_per_hold_max
          seats_taken, (seat, reason, deadline_ms, owner, claimed_at_ms)...
            reason: LOCKED, LOCKED_BY_ME, SOLD, BLOCKED; owner and claimed_at_ms are 0 unless LOCKED_BY_ME
@@ -28,6 +30,10 @@ local meta_key, sold_key, locked_key, blocked_key, owners_key, holds_key, deadli
   facts_key, lapses_key, request_key = unpack(KEYS)
 local generation, not_after_ms, request_text, subject = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local FIRST_SEAT = 5
+local rule = ''
+if #subject > formats.SUBJECT_BYTES then
+  subject, rule = string.sub(subject, 1, formats.SUBJECT_BYTES), string.sub(subject, formats.SUBJECT_BYTES + 1)
+end
 
 -- check
 local now_ms = clock.now_ms
@@ -54,7 +60,8 @@ if not packed or not hold_ttl_ms or now_ms < sales_open_ms or now_ms >= sales_st
   return refusal or showtime.closed(meta, now_ms) or {'damaged', now_ms}
 end
 -- Every key written below is touched here: a lost or mistyped one must not be met halfway.
-local record, customers_end = unpack(redis.pcall('HMGET', customers_key, subject, '0'))
+local record, customers_end, lapses = unpack(redis.pcall('HMGET', customers_key, subject, '0',
+  formats.LAPSES_FIELD .. subject))
 if customers_end ~= ''
   or redis.pcall('EXISTS', sold_key, blocked_key, checkouts_key) ~= 3
   or redis.pcall('GETBIT', locked_key, seats_count) ~= 1
@@ -67,6 +74,13 @@ local deadline_ms = now_ms + hold_ttl_ms
 local lapses_first = next_lapse_ms == 0 or next_lapse_ms > deadline_ms
 if lapses_first and type(redis.pcall('ZCARD', lapses_key)) ~= 'number' then
   return {'damaged', now_ms}
+end
+if lapses and rule ~= '' then
+  -- include: cool_down
+  local wait_ms = cool_down.wait_ms(lapses, rule, now_ms)
+  if wait_ms > 0 then
+    return {'cool_down', now_ms, wait_ms}
+  end
 end
 local seats, runs = seat_map.read(ARGV, FIRST_SEAT, #ARGV, seats_count)
 if #seats > seats_per_hold_max then

@@ -63,7 +63,7 @@ class Bookings:
         """
         _email_of(buyer)
         claim = Request(f"{request.id}:claim", request.fingerprint, request.trace) if request else None
-        hold = await self._seats.claim_seats(showtime, buyer.subject, seats, claim)
+        hold = await self._seats.claim_seats(showtime, buyer.subject, seats, claim, buyer.cool_down)
         return await self.check_out(hold.id, buyer, request)
 
     async def read_booking(self, booking_id: str, subject: str) -> Booking:

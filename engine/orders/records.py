@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from engine.ledger.records import BookedSeat, Payment, Refund, Ticket
+from engine.seats.cool_down import NO_RULE
 
 BookingStatus = Literal["HELD", "PENDING", "CONFIRMED", "CANCELLED", "EXPIRED", "REFUNDED"]
 Action = Literal["check_out", "pay", "cancel"]
@@ -17,6 +18,8 @@ class Buyer(msgspec.Struct, frozen=True, kw_only=True):
     email: str | None
     phone: str | None = None
     locale: str = "id"
+    cool_down: bytes = NO_RULE
+    """The rule that a claim by this buyer is under; see `cool_down_rule`."""
 
 
 class Checkout(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,13 @@ _PLAIN_REFUSALS = frozenset(
         "payment_open",
     }
 )
+_ONE_NUMBER = {
+    "cool_down": "retry_after_ms",
+    "not_on_sale": "sales_open_ms",
+    "seat_limit": "seats_left",
+    "too_many_seats": "seats_per_hold_max",
+}
+"""Refusals that tell one number -> what it is."""
 
 
 def refusal_of(answer: Answer, showtime: int) -> Refusal | Unavailable:
@@ -50,12 +57,8 @@ def refusal_of(answer: Answer, showtime: int) -> Refusal | Unavailable:
             return Refusal(word, holds=[str(HoldId(at, owner, showtime)) for owner, at in _chunks(details, 2)])
         case "showtime_closed":
             return Refusal(word, showtime_status=details[0].decode())
-        case "not_on_sale":
-            return Refusal(word, sales_open_ms=details[0])
-        case "too_many_seats":
-            return Refusal(word, seats_per_hold_max=details[0])
-        case "seat_limit":
-            return Refusal(word, seats_left=details[0])
+        case _ if word in _ONE_NUMBER:
+            return Refusal(word, **{_ONE_NUMBER[word]: details[0]})
         case _ if word in _PLAIN_REFUSALS:
             return Refusal(word)
         case _:

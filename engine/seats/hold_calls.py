@@ -6,6 +6,7 @@ from engine import limits
 from engine.errors import Refusal
 from engine.seats.answers import first_answer, hold_of, hold_page_of, refusal_of
 from engine.seats.connection import Argument
+from engine.seats.cool_down import NO_RULE
 from engine.seats.customer_calls import CustomerCalls
 from engine.seats.ids import HoldId, subject_key
 from engine.seats.records import Hold, HoldPage, Request
@@ -21,17 +22,23 @@ class HoldCalls(CustomerCalls):
     """
 
     async def claim_seats(
-        self, showtime: int, subject: str, seats: Sequence[int], request: Request | None = None
+        self,
+        showtime: int,
+        subject: str,
+        seats: Sequence[int],
+        request: Request | None = None,
+        cool_down: bytes = NO_RULE,
     ) -> Hold:
-        """Claim seats, all or none.
+        """Claim seats, all or none. `cool_down` is the rule that `cool_down_rule` gives.
 
         Raises:
             Refusal: `seats_taken {seats: [{seat, reason, deadline_ms?, hold_id?}], retry_after_ms?}`,
-                `too_many_seats {seats_per_hold_max}`, `hold_limit {holds}`, `seat_limit {seats_left}`.
+                `too_many_seats {seats_per_hold_max}`, `hold_limit {holds}`, `seat_limit {seats_left}`,
+                `cool_down {retry_after_ms}`.
         """
         assert seats, "a claim names seats"
         _require_few(seats)
-        answer = await self._write("claim_seats", showtime, (subject_key(subject), *seats), request)
+        answer = await self._write("claim_seats", showtime, (subject_key(subject) + cool_down, *seats), request)
         if answer[0] in (b"claimed", b"replayed"):
             hold = hold_of(answer, showtime)
             self._note_customer(hold)

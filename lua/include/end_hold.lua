@@ -4,6 +4,7 @@
 -- include: seat_map
 -- include: seat_look
 -- include: customer_record
+-- include: cool_down
 -- include: hold_id
 -- include: facts
 local end_hold = {}
@@ -59,6 +60,7 @@ end
 -- End a hold whose time is over, or is declared over.
 function end_hold.expire(keys, meta, generation, hold, now_ms, reason, trace)
   free(keys, meta, generation, hold, now_ms, 'booking_expired', reason, trace)
+  cool_down.note(keys.customers, hold)
 end
 
 -- End a hold that somebody gave up or took away.

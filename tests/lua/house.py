@@ -211,6 +211,7 @@ class House:
         assert set(held) == locked
         customers = self.redis.hgetall(self.key("customers"))
         assert customers.pop(b"0") == b""
+        customers = {field: raw for field, raw in customers.items() if len(field) == 16}
         listed = {subject: dict(iter_unpack(">IB", raw[2:])) for subject, raw in customers.items()}
         assert {subject: held for subject, held in listed.items() if held} == sizes
         assert sum(unpack(">H", raw[:2])[0] for raw in customers.values()) == len(sold)

@@ -39,6 +39,12 @@ return {
   CUSTOMER_HOLD = '>I4B',
   CUSTOMER_HOLD_BYTES = 5,
   NO_CUSTOMER = '\0\0',
+  -- In `customers` too, under this letter and the subject: holds left to lapse, and when the latest did.
+  LAPSES_FIELD = 'c',
+  LAPSES = '>BI8',
+  -- The rule of cool-downs that a claim brings: lapses without consequence, the first pause in ms.
+  COOL_DOWN = '>BI4',
+  SUBJECT_BYTES = 16,
   -- One cell per seat in `owners`.
   OWNER = '>I4',
   NOBODY = '\0\0\0\0',
@@ -389,6 +395,45 @@ end
 
 return customer_record
 end)()
+local cool_down = (function()
+-- Holds that a customer left to lapse without ever trying to pay: how many lately, and how long no new claim follows.
+local cool_down = {}
+
+local COOL_DOWN_MEMORY_MS = 3600000
+local COOL_DOWN_MAX_MS = 900000
+local LAPSES_MAX = 255
+
+-- Count a hold that lapsed. Not the first write of any script: it may need memory.
+function cool_down.note(customers_key, hold)
+  if not hold.lapsed or hold.payment_open ~= 0 or hold.retries ~= 0 then
+    return
+  end
+  local packed = redis.call('HGET', customers_key, formats.LAPSES_FIELD .. hold.subject)
+  local lapses, last_ms = 0, 0
+  if packed then
+    lapses, last_ms = struct.unpack(formats.LAPSES, packed)
+  end
+  if hold.deadline_ms - last_ms > COOL_DOWN_MEMORY_MS then
+    lapses = 0
+  end
+  redis.call('HSET', customers_key, formats.LAPSES_FIELD .. hold.subject,
+    struct.pack(formats.LAPSES, math.min(lapses + 1, LAPSES_MAX), math.max(last_ms, hold.deadline_ms)))
+end
+
+-- How long the customer has to wait still; 0 if they need not. `rule` is free lapses and the first pause: each lapse
+-- beyond the free ones doubles it, up to the maximum, counted from the latest lapse.
+function cool_down.wait_ms(packed, rule, now_ms)
+  local lapses, last_ms = struct.unpack(formats.LAPSES, packed)
+  local free, pause_ms = struct.unpack(formats.COOL_DOWN, rule)
+  if lapses <= free or now_ms - last_ms > COOL_DOWN_MEMORY_MS then
+    return 0
+  end
+  pause_ms = math.min(pause_ms * 2 ^ math.min(lapses - free - 1, 20), COOL_DOWN_MAX_MS)
+  return math.max(last_ms + pause_ms - now_ms, 0)
+end
+
+return cool_down
+end)()
 local hold_id = (function()
 -- The UUID text of a hold's id; engine/seats/ids.py draws the same bits.
 local hold_id = {}
@@ -471,6 +516,7 @@ end
 -- End a hold whose time is over, or is declared over.
 function end_hold.expire(keys, meta, generation, hold, now_ms, reason, trace)
   free(keys, meta, generation, hold, now_ms, 'booking_expired', reason, trace)
+  cool_down.note(keys.customers, hold)
 end
 
 -- End a hold that somebody gave up or took away.

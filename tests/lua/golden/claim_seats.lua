@@ -2,11 +2,13 @@
 Claim seats for a customer: all of them, or none.
 
 KEYS     meta sold locked blocked owners holds deadlines customers checkouts facts lapses request
-ARGV     1 generation  2 not_after_ms  3 request  4 subject (16 bytes)  5.. seats
+ARGV     1 generation  2 not_after_ms  3 request  4 subject (16 bytes), and behind it the rule of
+         cool-downs (formats.COOL_DOWN) where they apply  5.. seats
 RETURNS  too_late
          replayed, the first answer | idempotency_key_reused
          not_loaded | stale_generation, generation, seq | rebuilding | damaged
          showtime_closed, CANCELLED or ENDED or FROZEN | not_on_sale, sales_open_ms
+         cool_down, ms to wait
          too_many_seats, seats_per_hold_max
          seats_taken, (seat, reason, deadline_ms, owner, claimed_at_ms)...
            reason: LOCKED, LOCKED_BY_ME, SOLD, BLOCKED; owner and claimed_at_ms are 0 unless LOCKED_BY_ME
@@ -44,6 +46,12 @@ return {
   CUSTOMER_HOLD = '>I4B',
   CUSTOMER_HOLD_BYTES = 5,
   NO_CUSTOMER = '\0\0',
+  -- In `customers` too, under this letter and the subject: holds left to lapse, and when the latest did.
+  LAPSES_FIELD = 'c',
+  LAPSES = '>BI8',
+  -- The rule of cool-downs that a claim brings: lapses without consequence, the first pause in ms.
+  COOL_DOWN = '>BI4',
+  SUBJECT_BYTES = 16,
   -- One cell per seat in `owners`.
   OWNER = '>I4',
   NOBODY = '\0\0\0\0',
@@ -131,6 +139,10 @@ local meta_key, sold_key, locked_key, blocked_key, owners_key, holds_key, deadli
   facts_key, lapses_key, request_key = unpack(KEYS)
 local generation, not_after_ms, request_text, subject = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local FIRST_SEAT = 5
+local rule = ''
+if #subject > formats.SUBJECT_BYTES then
+  subject, rule = string.sub(subject, 1, formats.SUBJECT_BYTES), string.sub(subject, formats.SUBJECT_BYTES + 1)
+end
 
 -- check
 local now_ms = clock.now_ms
@@ -321,7 +333,8 @@ return showtime
   return refusal or showtime.closed(meta, now_ms) or {'damaged', now_ms}
 end
 -- Every key written below is touched here: a lost or mistyped one must not be met halfway.
-local record, customers_end = unpack(redis.pcall('HMGET', customers_key, subject, '0'))
+local record, customers_end, lapses = unpack(redis.pcall('HMGET', customers_key, subject, '0',
+  formats.LAPSES_FIELD .. subject))
 if customers_end ~= ''
   or redis.pcall('EXISTS', sold_key, blocked_key, checkouts_key) ~= 3
   or redis.pcall('GETBIT', locked_key, seats_count) ~= 1
@@ -334,6 +347,51 @@ local deadline_ms = now_ms + hold_ttl_ms
 local lapses_first = next_lapse_ms == 0 or next_lapse_ms > deadline_ms
 if lapses_first and type(redis.pcall('ZCARD', lapses_key)) ~= 'number' then
   return {'damaged', now_ms}
+end
+if lapses and rule ~= '' then
+  local cool_down = (function()
+-- Holds that a customer left to lapse without ever trying to pay: how many lately, and how long no new claim follows.
+local cool_down = {}
+
+local COOL_DOWN_MEMORY_MS = 3600000
+local COOL_DOWN_MAX_MS = 900000
+local LAPSES_MAX = 255
+
+-- Count a hold that lapsed. Not the first write of any script: it may need memory.
+function cool_down.note(customers_key, hold)
+  if not hold.lapsed or hold.payment_open ~= 0 or hold.retries ~= 0 then
+    return
+  end
+  local packed = redis.call('HGET', customers_key, formats.LAPSES_FIELD .. hold.subject)
+  local lapses, last_ms = 0, 0
+  if packed then
+    lapses, last_ms = struct.unpack(formats.LAPSES, packed)
+  end
+  if hold.deadline_ms - last_ms > COOL_DOWN_MEMORY_MS then
+    lapses = 0
+  end
+  redis.call('HSET', customers_key, formats.LAPSES_FIELD .. hold.subject,
+    struct.pack(formats.LAPSES, math.min(lapses + 1, LAPSES_MAX), math.max(last_ms, hold.deadline_ms)))
+end
+
+-- How long the customer has to wait still; 0 if they need not. `rule` is free lapses and the first pause: each lapse
+-- beyond the free ones doubles it, up to the maximum, counted from the latest lapse.
+function cool_down.wait_ms(packed, rule, now_ms)
+  local lapses, last_ms = struct.unpack(formats.LAPSES, packed)
+  local free, pause_ms = struct.unpack(formats.COOL_DOWN, rule)
+  if lapses <= free or now_ms - last_ms > COOL_DOWN_MEMORY_MS then
+    return 0
+  end
+  pause_ms = math.min(pause_ms * 2 ^ math.min(lapses - free - 1, 20), COOL_DOWN_MAX_MS)
+  return math.max(last_ms + pause_ms - now_ms, 0)
+end
+
+return cool_down
+  end)()
+  local wait_ms = cool_down.wait_ms(lapses, rule, now_ms)
+  if wait_ms > 0 then
+    return {'cool_down', now_ms, wait_ms}
+  end
 end
 local seats, runs = seat_map.read(ARGV, FIRST_SEAT, #ARGV, seats_count)
 if #seats > seats_per_hold_max then
@@ -604,6 +662,45 @@ end
 
 return seat_look
   end)()
+  local cool_down = (function()
+-- Holds that a customer left to lapse without ever trying to pay: how many lately, and how long no new claim follows.
+local cool_down = {}
+
+local COOL_DOWN_MEMORY_MS = 3600000
+local COOL_DOWN_MAX_MS = 900000
+local LAPSES_MAX = 255
+
+-- Count a hold that lapsed. Not the first write of any script: it may need memory.
+function cool_down.note(customers_key, hold)
+  if not hold.lapsed or hold.payment_open ~= 0 or hold.retries ~= 0 then
+    return
+  end
+  local packed = redis.call('HGET', customers_key, formats.LAPSES_FIELD .. hold.subject)
+  local lapses, last_ms = 0, 0
+  if packed then
+    lapses, last_ms = struct.unpack(formats.LAPSES, packed)
+  end
+  if hold.deadline_ms - last_ms > COOL_DOWN_MEMORY_MS then
+    lapses = 0
+  end
+  redis.call('HSET', customers_key, formats.LAPSES_FIELD .. hold.subject,
+    struct.pack(formats.LAPSES, math.min(lapses + 1, LAPSES_MAX), math.max(last_ms, hold.deadline_ms)))
+end
+
+-- How long the customer has to wait still; 0 if they need not. `rule` is free lapses and the first pause: each lapse
+-- beyond the free ones doubles it, up to the maximum, counted from the latest lapse.
+function cool_down.wait_ms(packed, rule, now_ms)
+  local lapses, last_ms = struct.unpack(formats.LAPSES, packed)
+  local free, pause_ms = struct.unpack(formats.COOL_DOWN, rule)
+  if lapses <= free or now_ms - last_ms > COOL_DOWN_MEMORY_MS then
+    return 0
+  end
+  pause_ms = math.min(pause_ms * 2 ^ math.min(lapses - free - 1, 20), COOL_DOWN_MAX_MS)
+  return math.max(last_ms + pause_ms - now_ms, 0)
+end
+
+return cool_down
+  end)()
   local hold_id = (function()
 -- The UUID text of a hold's id; engine/seats/ids.py draws the same bits.
 local hold_id = {}
@@ -686,6 +783,7 @@ end
 -- End a hold whose time is over, or is declared over.
 function end_hold.expire(keys, meta, generation, hold, now_ms, reason, trace)
   free(keys, meta, generation, hold, now_ms, 'booking_expired', reason, trace)
+  cool_down.note(keys.customers, hold)
 end
 
 -- End a hold that somebody gave up or took away.
@@ -1143,6 +1241,45 @@ end
 
 return customer_record
   end)()
+  local cool_down = (function()
+-- Holds that a customer left to lapse without ever trying to pay: how many lately, and how long no new claim follows.
+local cool_down = {}
+
+local COOL_DOWN_MEMORY_MS = 3600000
+local COOL_DOWN_MAX_MS = 900000
+local LAPSES_MAX = 255
+
+-- Count a hold that lapsed. Not the first write of any script: it may need memory.
+function cool_down.note(customers_key, hold)
+  if not hold.lapsed or hold.payment_open ~= 0 or hold.retries ~= 0 then
+    return
+  end
+  local packed = redis.call('HGET', customers_key, formats.LAPSES_FIELD .. hold.subject)
+  local lapses, last_ms = 0, 0
+  if packed then
+    lapses, last_ms = struct.unpack(formats.LAPSES, packed)
+  end
+  if hold.deadline_ms - last_ms > COOL_DOWN_MEMORY_MS then
+    lapses = 0
+  end
+  redis.call('HSET', customers_key, formats.LAPSES_FIELD .. hold.subject,
+    struct.pack(formats.LAPSES, math.min(lapses + 1, LAPSES_MAX), math.max(last_ms, hold.deadline_ms)))
+end
+
+-- How long the customer has to wait still; 0 if they need not. `rule` is free lapses and the first pause: each lapse
+-- beyond the free ones doubles it, up to the maximum, counted from the latest lapse.
+function cool_down.wait_ms(packed, rule, now_ms)
+  local lapses, last_ms = struct.unpack(formats.LAPSES, packed)
+  local free, pause_ms = struct.unpack(formats.COOL_DOWN, rule)
+  if lapses <= free or now_ms - last_ms > COOL_DOWN_MEMORY_MS then
+    return 0
+  end
+  pause_ms = math.min(pause_ms * 2 ^ math.min(lapses - free - 1, 20), COOL_DOWN_MAX_MS)
+  return math.max(last_ms + pause_ms - now_ms, 0)
+end
+
+return cool_down
+  end)()
   local hold_id = (function()
 -- The UUID text of a hold's id; engine/seats/ids.py draws the same bits.
 local hold_id = {}
@@ -1225,6 +1362,7 @@ end
 -- End a hold whose time is over, or is declared over.
 function end_hold.expire(keys, meta, generation, hold, now_ms, reason, trace)
   free(keys, meta, generation, hold, now_ms, 'booking_expired', reason, trace)
+  cool_down.note(keys.customers, hold)
 end
 
 -- End a hold that somebody gave up or took away.

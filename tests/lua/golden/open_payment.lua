@@ -86,6 +86,12 @@ return {
   CUSTOMER_HOLD = '>I4B',
   CUSTOMER_HOLD_BYTES = 5,
   NO_CUSTOMER = '\0\0',
+  -- In `customers` too, under this letter and the subject: holds left to lapse, and when the latest did.
+  LAPSES_FIELD = 'c',
+  LAPSES = '>BI8',
+  -- The rule of cool-downs that a claim brings: lapses without consequence, the first pause in ms.
+  COOL_DOWN = '>BI4',
+  SUBJECT_BYTES = 16,
   -- One cell per seat in `owners`.
   OWNER = '>I4',
   NOBODY = '\0\0\0\0',
