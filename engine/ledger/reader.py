@@ -165,6 +165,10 @@ class FactReader:
             for fact, since in parked.values()
             if since <= patience_over
         ]
+        if late:
+            # What is missing may be in our hands without our knowing, if we stood still or a predecessor took it.
+            await self._find_strays(session)
+        late = [(partition, fact) for partition, fact in late if partition not in session.unread]
         for place in {(fact.showtime, fact.generation) for _, fact in late}:
             first = min(fact.seq for _, fact in late if (fact.showtime, fact.generation) == place)
             await close_gap(session.connection, place, first)

@@ -1,6 +1,7 @@
 """How facts are taken from their streams: acknowledged once committed, trimmed once acknowledged, never skipped."""
 
 import itertools
+import json
 
 import pytest
 
@@ -151,3 +152,21 @@ async def test_entries_taken_by_a_predecessor_after_the_takeover_are_found(world
         await world.append(*numbered([fact]))
         await world.drained()
     assert await has_tickets(world, 1)
+
+
+async def test_a_gap_is_not_closed_over_an_entry_that_a_predecessor_took(world, database_url, redis_url, monkeypatch):
+    """As above, but the next fact arrives and waits; its patience ends before anybody has looked for strays."""
+    monkeypatch.setattr(reader_module.limits, "TRIM_EVERY_MS", 60_000)
+    async with reading_facts(world, database_url, redis_url, gap_ms=200) as reader:
+        await eventually(lambda: owns_all(reader))
+        first, taken, late = numbered([await world.paid(owner, [owner]) for owner in (6, 7, 8)])
+        await world.append(first)
+        await eventually(lambda: has_tickets(world, 1))
+        key = partition_key(PARTITION, "facts")
+        async with world.redis.pipeline(transaction=True) as pipeline:
+            pipeline.xadd(key, {name: json.dumps(value) if name == "data" else value for name, value in taken.items()})
+            pipeline.xreadgroup(GROUP, "reader", {key: ">"})
+            await pipeline.execute()
+        await world.append(late)
+        await eventually(lambda: has_tickets(world, 3))
+    assert await world.fetch("SELECT kind FROM cases") == []
