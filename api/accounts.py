@@ -14,6 +14,7 @@ from api.wire import Body, Input, answer
 from engine.accounts.tokens import Role
 from engine.accounts.users import Accounts, Session, User, normalise_email
 from engine.limits import EMAIL_LENGTH_MAX, PASSWORD_LENGTH_MAX
+from engine.orders.belongings import Moved
 
 Email = Annotated[str, Meta(min_length=3, max_length=EMAIL_LENGTH_MAX)]
 Phone = Annotated[str, Meta(pattern=r"^\+?[0-9 ()./-]{5,30}$")]
@@ -57,6 +58,21 @@ class UserAnswer(msgspec.Struct):
     manager: bool | msgspec.UnsetType = msgspec.UNSET
 
 
+class LeftAnswer(msgspec.Struct):
+    """A hold that stays with the guest, and why: the account has all the holds or seats that it may have."""
+
+    id: str
+    code: str
+
+
+class MovedAnswer(msgspec.Struct):
+    """What went over from the guest whose Bearer came with the request: ids of live holds, count of bookings."""
+
+    holds: tuple[str, ...]
+    bookings: int
+    left: tuple[LeftAnswer, ...]
+
+
 class SessionAnswer(msgspec.Struct):
     """An access token for `expires_in` seconds, and the refresh token that renews it."""
 
@@ -65,6 +81,7 @@ class SessionAnswer(msgspec.Struct):
     expires_in: int
     refresh_token: str
     user: UserAnswer
+    moved: MovedAnswer | msgspec.UnsetType = msgspec.UNSET
 
 
 REGISTER = Body(RegisterBody)
@@ -83,15 +100,16 @@ async def register(request: Request) -> Response:
     session, replayed = await _accounts(request).register(
         email, body.password, body.name, body.phone, body.locale, remembered
     )
-    return answer(_session(session), 201, REPLAYED if replayed else None)
+    return answer(_session(session, await _moved(request, session)), 201, REPLAYED if replayed else None)
 
 
-@describe({200: SessionAnswer}, body=LoginBody, refuses=("bad_credentials",))
+@describe({200: SessionAnswer}, body=LoginBody, refuses=("bad_credentials", "rate_limited"))
 async def login(request: Request) -> Response:
     """Log in; a repeat is another log-in."""
     read_key(request)
     body = await LOGIN.read(request)
-    return answer(_session(await _accounts(request).login(body.email, body.password)))
+    session = await _accounts(request).login(body.email, body.password)
+    return answer(_session(session, await _moved(request, session)))
 
 
 @describe({201: SessionAnswer})
@@ -120,9 +138,22 @@ def _accounts(request: Request) -> Accounts:
     return accounts
 
 
-def _session(session: Session) -> SessionAnswer:
+async def _moved(request: Request, session: Session) -> Moved | None:
+    """Give the account what the guest had whose Bearer came with the request; None without one."""
+    guest = request.app.state.authenticator.find_guest(request)
+    if guest is None:
+        return None
+    moved: Moved = await request.app.state.runtime.orders.belongings.move(guest.subject, session.user.id)
+    return moved
+
+
+def _session(session: Session, moved: Moved | None = None) -> SessionAnswer:
     user = _user(session.user)
-    return SessionAnswer(session.access_token, "Bearer", session.expires_in_s, session.refresh_token, user)
+    body = SessionAnswer(session.access_token, "Bearer", session.expires_in_s, session.refresh_token, user)
+    if moved is not None:
+        left = tuple(LeftAnswer(one.id, one.code) for one in moved.left)
+        body.moved = MovedAnswer(moved.holds, moved.bookings, left)
+    return body
 
 
 def _user(user: User) -> UserAnswer:

@@ -56,18 +56,39 @@ class Authenticator:
         """
         if access is Access.PUBLIC:
             return None
-        header = request.headers.get("authorization")
-        if header is None:
+        token = _bearer(request)
+        if token is None:
             if access is Access.VIEWER:
                 return None
             raise Refusal("token_missing")
-        scheme, _, token = header.partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Refusal("token_invalid", "The scheme must be Bearer.")
-        identity = self.identify(token.strip())
+        identity = self.identify(token)
         if not _role_fits(identity, access):
             raise Refusal("forbidden")
         return identity
+
+    def find_guest(self, request: Request) -> Identity | None:
+        """Give the guest that a request to log in comes from, if any; a token that is no good keeps nobody out."""
+        try:
+            token = _bearer(request)
+            identity = self.identify(token) if token else None
+        except Refusal:
+            return None
+        return identity if identity is not None and identity.guest else None
+
+
+def _bearer(request: Request) -> str | None:
+    """Give the request's token; None without any.
+
+    Raises:
+        Refusal: `token_invalid`: something else stands there.
+    """
+    header = request.headers.get("authorization")
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Refusal("token_invalid", "The scheme must be Bearer.")
+    return token.strip()
 
 
 def _role_fits(identity: Identity, access: Access) -> bool:

@@ -110,7 +110,7 @@ async def cancel(request: Request) -> Response:
 
 @describe({200: Page[BookingAnswer]}, query=PAGE)
 async def list_mine(request: Request) -> Response:
-    """List one's own bookings that the ledger knows, newest first."""
+    """List one's own bookings, newest first."""
     runtime = _runtime(request)
     after = page_cursor(request, UUID)
     bookings, position = await runtime.orders.bookings.list_bookings(

@@ -181,8 +181,16 @@ def _require_apart(add: Sequence[str], remove: Sequence[str]) -> None:
 
 
 async def _answer(runtime: Runtime, hold: Hold, status: int) -> Response:
+    headers = dict(REPLAYED) if hold.replayed else {}
+    if status == HTTPStatus.CREATED:
+        headers["Location"] = f"/api/v1/holds/{hold.id}"
+    return answer(await hold_json(runtime, hold), status, headers)
+
+
+async def hold_json(runtime: Runtime, hold: Hold) -> HoldAnswer:
+    """Build a live hold."""
     seats, currency = await price_seats(runtime.catalogue, hold)
-    body = HoldAnswer(
+    return HoldAnswer(
         id=hold.id,
         showtime_id=hold.showtime,
         seats=_seats(seats),
@@ -195,10 +203,6 @@ async def _answer(runtime: Runtime, hold: Hold, status: int) -> Response:
         extensions_left=hold.extensions_left,
         extendable_until=rfc3339(hold.extendable_until_ms),
     )
-    headers = dict(REPLAYED) if hold.replayed else {}
-    if status == HTTPStatus.CREATED:
-        headers["Location"] = f"/api/v1/holds/{hold.id}"
-    return answer(body, status, headers)
 
 
 def _from_ledger(booking: Booking) -> HoldAnswer:

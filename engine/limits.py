@@ -162,6 +162,11 @@ REDIS_POOL_MAX = 16
 
 # --- Accounts
 REFRESH_TOKEN_TTL_S = 30 * 24 * 3600
+REFRESH_REPEAT_MS = 30 * SECOND_MS
+"""How long a refresh token may be used again: the first answer may have been lost."""
+LOGIN_FAILURES_MAX = 10
+LOGIN_WINDOW_MS = 15 * MINUTE_MS
+"""So many log-ins may fail for one e-mail in this time."""
 TOKEN_SECRET_BYTES_MIN = 32
 """What HMAC-SHA256 needs to be as strong as its hash."""
 TOKEN_LENGTH_MAX = 4_096

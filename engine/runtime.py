@@ -10,8 +10,10 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from engine.accounts.attempts import Attempts
 from engine.accounts.passwords import Passwords
-from engine.accounts.tokens import Tokens, load_secret
+from engine.accounts.renewals import Renewals
+from engine.accounts.tokens import Tokens, load_secrets
 from engine.accounts.users import Accounts
 from engine.catalogue.catalogue import Catalogue
 from engine.errors import CommandError
@@ -66,7 +68,8 @@ async def open_runtime(settings: Settings, part: str) -> AsyncIterator[Runtime]:
     if not settings.redis_url:
         raise CommandError("SEATLOCK_REDIS_URL is not set, and no `seatlock dev` is running")
     async with AsyncExitStack() as stack:
-        tokens = Tokens(load_secret(settings), settings.token_ttl_s)
+        secret, *older = load_secrets(settings)
+        tokens = Tokens(secret, settings.token_ttl_s, older)
         pool = await open_pool(settings, application=f"seatlock-{part}")
         stack.push_async_callback(_close_pool, pool)
         client = _open_redis(settings)
@@ -101,7 +104,13 @@ async def open_runtime(settings: Settings, part: str) -> AsyncIterator[Runtime]:
             catalogue=catalogue,
             ledger=ledger,
             restorer=restorer,
-            accounts=Accounts(pool, tokens, passwords),
+            accounts=Accounts(
+                pool,
+                tokens,
+                passwords,
+                Attempts(client, enabled=settings.rate_limit == "on"),
+                Renewals(client),
+            ),
             orders=orders,
             outcomes=outcomes,
             alternatives=Alternatives(seats, catalogue),

@@ -116,7 +116,9 @@ CREATE TABLE users (
     phone         text,
     locale        text NOT NULL DEFAULT 'id',
     role          text NOT NULL CHECK (role IN ('customer', 'staff', 'admin')),
-    created_at    timestamptz NOT NULL DEFAULT now()
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    -- Counts changes of the password: a refresh token of an earlier one renews nothing.
+    credentials   integer NOT NULL DEFAULT 1
 );
 
 CREATE TABLE staff_cinemas (

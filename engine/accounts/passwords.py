@@ -40,6 +40,14 @@ class Passwords:
         """
         return await self._run(self._verify, stored, password)
 
+    async def renew(self, stored: str, password: str) -> str | None:
+        """Give a hash with today's parameters for a password that fits; None if the stored one has them.
+
+        Raises:
+            Unavailable: `overloaded`.
+        """
+        return await self.hash(password) if self._hasher.check_needs_rehash(stored) else None
+
     def close(self) -> None:
         """End the threads; what waits is dropped."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -4,6 +4,7 @@ import hashlib
 import os
 import secrets
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -64,16 +65,36 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
             raise Refusal("forbidden", "This cinema is not yours to operate.")
 
 
-class Tokens:
-    """Makes and verifies tokens with one secret; the key id says which, so that a later key can stand beside it."""
+class Lineage(msgspec.Struct, frozen=True, rename={"family": "fam", "number": "num", "credentials": "cred"}):
+    """Where a refresh token comes from.
 
-    def __init__(self, secret: bytes, ttl_s: int) -> None:
-        self._secret = secret
-        self._key_id = hashlib.sha256(b"key id" + secret).hexdigest()[:8]
+    Attributes:
+        family: names the session; all refresh tokens that follow one log-in have it.
+        number: 1 for the first of the family, one more with each renewal.
+        credentials: of the user, when the family began.
+    """
+
+    family: str
+    number: int
+    credentials: int
+
+
+class Tokens:
+    """Makes and verifies our own tokens. The key id in each says which secret signed it.
+
+    Args:
+        secret: signs new tokens, and verifies.
+        ttl_s: life of an access token.
+        older: secrets that only verify: the ones before, until their last token has ended, or the one to come.
+    """
+
+    def __init__(self, secret: bytes, ttl_s: int, older: Sequence[bytes] = ()) -> None:
+        self._secrets = {_key_id(one): one for one in (*older, secret)}
+        self._key_id = _key_id(secret)
         self.ttl_s = ttl_s
 
-    def issue(self, identity: Identity, kind: Kind) -> str:
-        """Sign a token; `identity.expires_at_s` is set from the kind's life, not read."""
+    def issue(self, identity: Identity, kind: Kind, lineage: Lineage | None = None) -> str:
+        """Sign a token; `identity.expires_at_s` is set from the kind's life, not read; `lineage` is a refresh token's."""
         now = int(time.time())
         claims: dict[str, Any] = {
             "iss": ISSUER,
@@ -91,7 +112,9 @@ class Tokens:
             claims["locale"] = identity.locale
             claims["cinemas"] = sorted(identity.cinemas)
             claims["managed"] = sorted(identity.managed)
-        return jwt.encode(claims, self._secret, ALGORITHM, headers={"kid": self._key_id})
+        if lineage is not None:
+            claims.update(msgspec.to_builtins(lineage))
+        return jwt.encode(claims, self._secrets[self._key_id], ALGORITHM, headers={"kid": self._key_id})
 
     def verify(self, token: str, kind: Kind = "access") -> Identity:
         """Read a token.
@@ -99,14 +122,33 @@ class Tokens:
         Raises:
             Refusal: `token_expired`, or `token_invalid` for every other fault.
         """
-        if len(token) > TOKEN_LENGTH_MAX:
+        claims = self._claims(token, kind)
+        try:
+            return msgspec.convert(
+                {**claims, "subject": claims["sub"], "expires_at_s": claims["exp"]}, Identity, strict=True
+            )
+        except msgspec.ValidationError:
+            raise Refusal("token_invalid") from None
+
+    def lineage(self, token: str) -> Lineage:
+        """Read where a refresh token comes from; errors as in `verify`."""
+        try:
+            return msgspec.convert(self._claims(token, "refresh"), Lineage, strict=True)
+        except msgspec.ValidationError:
+            raise Refusal("token_invalid") from None
+
+    def signed(self, token: str) -> bool:
+        """Tell whether a token says that one of our keys signed it; nothing of it is verified."""
+        return key_id_of(token) in self._secrets
+
+    def _claims(self, token: str, kind: Kind) -> dict[str, Any]:
+        secret = self._secrets.get(key_id_of(token))
+        if secret is None:
             raise Refusal("token_invalid")
         try:
-            if jwt.get_unverified_header(token).get("kid") != self._key_id:
-                raise Refusal("token_invalid")
             claims = jwt.decode(
                 token,
-                self._secret,
+                secret,
                 algorithms=[ALGORITHM],
                 audience=AUDIENCE,
                 issuer=ISSUER,
@@ -114,30 +156,51 @@ class Tokens:
             )
             if claims["typ"] != kind:
                 raise Refusal("token_invalid")
-            return msgspec.convert(
-                {**claims, "subject": claims["sub"], "expires_at_s": claims["exp"]}, Identity, strict=True
-            )
+            return claims
         except jwt.ExpiredSignatureError:
             raise Refusal("token_expired") from None
-        except (jwt.InvalidTokenError, msgspec.ValidationError, ValueError):
+        except (jwt.InvalidTokenError, ValueError):
             raise Refusal("token_invalid") from None
 
 
-def load_secret(settings: Settings) -> bytes:
-    """Give the signing secret: the setting, or a random one kept in the data directory for all processes of it.
+def key_id_of(token: str) -> str:
+    """Give the key id that a token names; nothing of it is verified.
 
     Raises:
-        CommandError: the setting is too short to be safe.
+        Refusal: `token_invalid`: it is no token, or far too long for one.
+    """
+    if len(token) > TOKEN_LENGTH_MAX:
+        raise Refusal("token_invalid")
+    try:
+        return str(jwt.get_unverified_header(token).get("kid"))
+    except (jwt.InvalidTokenError, ValueError):
+        raise Refusal("token_invalid") from None
+
+
+def load_secrets(settings: Settings) -> list[bytes]:
+    """Give the secrets: those of the setting, or a random one kept in the data directory for all processes of it.
+
+    Returns:
+        The first one signs, all of them verify.
+
+    Raises:
+        CommandError: one is too short to be safe.
     """
     if settings.token_secret:
-        secret = settings.token_secret.encode()
-        if len(secret) < TOKEN_SECRET_BYTES_MIN:
+        given = [part.strip().encode() for part in settings.token_secret.split(",")]
+        if min(map(len, given)) < TOKEN_SECRET_BYTES_MIN:
+            given = [settings.token_secret.encode()]  # the comma is a part of the secret
+        if len(given[0]) < TOKEN_SECRET_BYTES_MIN:
             raise CommandError(f"SEATLOCK_TOKEN_SECRET must have at least {TOKEN_SECRET_BYTES_MIN} bytes")
-        return secret
+        return given
     path = settings.data_dir / "token-secret"
     if not path.exists():
         _write_once(path, secrets.token_hex(TOKEN_SECRET_BYTES_MIN))
-    return path.read_bytes().strip()
+    return [path.read_bytes().strip()]
+
+
+def _key_id(secret: bytes) -> str:
+    return hashlib.sha256(b"key id" + secret).hexdigest()[:8]
 
 
 def _write_once(path: Path, text: str) -> None:

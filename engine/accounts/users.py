@@ -6,15 +6,20 @@ from uuid import uuid4
 
 import asyncpg
 import msgspec
+import structlog
 
+from engine.accounts.attempts import Attempts
 from engine.accounts.passwords import Passwords
-from engine.accounts.tokens import Identity, Role, Tokens
-from engine.errors import InvalidInput, Refusal
+from engine.accounts.renewals import Renewals
+from engine.accounts.tokens import Identity, Lineage, Role, Tokens
+from engine.errors import InvalidInput, Refusal, Unavailable
 from engine.ledger.database import reading, transaction
 from engine.ledger.queries import query
 from engine.ledger.requests import once, recall
 from engine.limits import EMAIL_LENGTH_MAX, PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN
 from engine.seats.records import Request
+
+log = structlog.get_logger()
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +34,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     guest: bool = False
     cinemas: tuple[int, ...] = ()
     managed: tuple[int, ...] = ()
+    credentials: int = 0
 
     @classmethod
     def from_row(cls, row: Any) -> Self:
@@ -42,6 +48,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
             role=row["role"],
             cinemas=tuple(row["cinemas"]),
             managed=tuple(row["managed"]),
+            credentials=row["credentials"],
         )
 
 
@@ -55,11 +62,28 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class Accounts:
-    """The accounts of the deployment. Reading tokens needs no database; everything about accounts does."""
+    """The accounts of the deployment. Reading tokens needs no database; everything about accounts does.
 
-    def __init__(self, pool: asyncpg.Pool, tokens: Tokens, passwords: Passwords) -> None:
+    Args:
+        pool: the ledger's.
+        tokens: makes and reads our own.
+        passwords: hashes and compares.
+        attempts: counts log-ins that failed; None where nobody logs in.
+        renewals: remembers used refresh tokens; None where nobody renews.
+    """
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        tokens: Tokens,
+        passwords: Passwords,
+        attempts: Attempts | None = None,
+        renewals: Renewals | None = None,
+    ) -> None:
         self._pool = pool
         self._passwords = passwords
+        self._attempts = attempts
+        self._renewals = renewals
         self.tokens = tokens
 
     async def register(
@@ -115,17 +139,32 @@ class Accounts:
         """Log in; an unknown e-mail costs the same time and gives the same answer as a wrong password.
 
         Raises:
-            Refusal: `bad_credentials`.
+            Refusal: `bad_credentials`; `rate_limited {retry_after_ms}` after too many of them, also for the right one.
         """
-        try:
-            email = normalise_email(email)
-        except InvalidInput:
-            email = ""
-        async with reading(self._pool) as connection:
-            row = await connection.fetchrow(query("read_user_by_email"), email)
-        if not await self._passwords.verify(row and row["password_hash"], password[:PASSWORD_LENGTH_MAX]):
-            raise Refusal("bad_credentials")
+        assert self._attempts is not None, "these accounts were not opened for log-ins"
+        async with self._attempts.attempt(email):
+            try:
+                email = normalise_email(email)
+            except InvalidInput:
+                email = ""
+            async with reading(self._pool) as connection:
+                row = await connection.fetchrow(query("read_user_by_email"), email)
+            password = password[:PASSWORD_LENGTH_MAX]
+            if not await self._passwords.verify(row and row["password_hash"], password):
+                raise Refusal("bad_credentials")
+        await self._renew_hash(row, password)
         return self._session(User.from_row(row))
+
+    async def _renew_hash(self, row: Any, password: str) -> None:
+        """Hash a password anew whose hash has older parameters; whoever logs in does not depend on it."""
+        stored = row["password_hash"]
+        try:
+            hashed = await self._passwords.renew(stored, password)
+            if hashed is not None:
+                async with transaction(self._pool) as connection:
+                    await connection.execute(query("renew_password_hash"), row["id"], stored, hashed)
+        except Unavailable as error:
+            log.warning("password_hash_not_renewed", subject=str(row["id"]), error=error.code)
 
     def guest(self, locale: str = "id") -> Session:
         """Give somebody without an account an identity of their own.
@@ -135,16 +174,24 @@ class Accounts:
         return self._session(User(id=str(uuid4()), guest=True, locale=locale))
 
     async def refresh(self, refresh_token: str) -> Session:
-        """Renew a session; the role is read anew.
+        """Renew a session; the role is read anew. The token is used up, and the next of its session given.
 
         Raises:
-            Refusal: `token_expired`, `token_invalid` (also for an account that is gone).
+            Refusal: `token_expired`, `token_invalid` (also for an account that is gone, whose password was changed,
+                or a token that was used before).
+            Unavailable: `ledger_unavailable` (not for guests), `redis_unavailable`; the same call is safe.
         """
+        assert self._renewals is not None, "these accounts were not opened for renewals"
         identity = self.tokens.verify(refresh_token, "refresh")
+        lineage = self.tokens.lineage(refresh_token)
         try:
-            return self._session(await self.get(identity))
+            user = await self.get(identity)
         except Refusal:
             raise Refusal("token_invalid") from None
+        if user.credentials != lineage.credentials:
+            raise Refusal("token_invalid", "The password was changed.")
+        await self._renewals.use(lineage.family, lineage.number)
+        return self._session(user, msgspec.structs.replace(lineage, number=lineage.number + 1))
 
     async def get(self, identity: Identity) -> User:
         """Give the user of an identity.
@@ -184,8 +231,10 @@ class Accounts:
 
         Raises:
             Refusal: `email_taken` without `replace`.
-            InvalidInput: a bad e-mail or password, or an unknown cinema.
+            InvalidInput: a bad e-mail or password, an unknown cinema, staff without a cinema, a cinema or `manager`
+                for somebody who is no staff.
         """
+        _require_place(role, cinemas := sorted(set(cinemas)), manager=manager)
         email = normalise_email(email)
         hashed = await self._passwords.hash(_checked_password(password))
         try:
@@ -199,13 +248,13 @@ class Accounts:
                     )
                     if user_id is None:
                         raise Refusal("email_taken")
-                await connection.execute(query("insert_staff_cinemas"), user_id, sorted(set(cinemas)), manager)
+                await connection.execute(query("insert_staff_cinemas"), user_id, cinemas, manager)
                 row = await connection.fetchrow(query("read_user"), user_id)
         except asyncpg.ForeignKeyViolationError:
             raise InvalidInput("/cinemas", "There is no such cinema.") from None
         return User.from_row(row)
 
-    def _session(self, user: User) -> Session:
+    def _session(self, user: User, lineage: Lineage | None = None) -> Session:
         identity = Identity(
             subject=user.id,
             role=user.role,
@@ -217,7 +266,7 @@ class Accounts:
         )
         return Session(
             self.tokens.issue(identity, "access"),
-            self.tokens.issue(identity, "refresh"),
+            self.tokens.issue(identity, "refresh", lineage or Lineage(uuid4().hex, 1, user.credentials)),
             self.tokens.ttl_s,
             user,
         )
@@ -240,6 +289,13 @@ def normalise_email(text: str) -> str:
     ):
         raise InvalidInput("/email", "Expected an e-mail address.")
     return email
+
+
+def _require_place(role: Role, cinemas: list[int], *, manager: bool) -> None:
+    if role == "staff" and not cinemas:
+        raise InvalidInput("/cinemas", "Staff work for at least one cinema.")
+    if role != "staff" and (cinemas or manager):
+        raise InvalidInput("/role", "Only staff have cinemas and may be their managers; an admin may do everything.")
 
 
 def _checked_password(password: str) -> str:

@@ -102,9 +102,10 @@ class Bookings:
         known = {booking.id for booking in page}
         listed = [await self._complete(booking, subject) for booking in page]
         for hold in unpaid:
-            # What lies below this page comes with a later one.
-            if hold.id not in known and (cursor is None or hold.id < cursor) and (not position or hold.id > position):
-                listed.append(await self._from_hold(hold, subject))
+            above, below = cursor is None or hold.id < cursor, not position or hold.id > position
+            if above and below and hold.id not in known:  # else it is on another page, or here already
+                booking = await self._from_hold(hold, subject)
+                listed.append(booking)
         listed.sort(key=lambda booking: booking.id, reverse=True)
         if len(listed) > limit:
             listed, position = listed[:limit], listed[limit - 1].id

@@ -3,6 +3,7 @@
 from engine.catalogue.catalogue import Catalogue
 from engine.ledger.ledger import Ledger
 from engine.ledger.outcomes import Outcomes
+from engine.orders.belongings import Belongings
 from engine.orders.bookings import Bookings
 from engine.orders.gateways.fake import FakeGateway
 from engine.orders.payments import Payments
@@ -17,7 +18,8 @@ class Orders:
         self, settings: Settings, seats: SeatEngine, catalogue: Catalogue, ledger: Ledger, outcomes: Outcomes
     ) -> None:
         self.gateway = FakeGateway(settings.gateway_url, settings.webhook_secret)
-        self.bookings = Bookings(seats, catalogue, ledger)
+        self.belongings = Belongings(seats, ledger)
+        self.bookings = Bookings(seats, catalogue, ledger, self.belongings)
         self.payments = Payments(seats, catalogue, ledger, outcomes, self.gateway)
 
     async def close(self) -> None:

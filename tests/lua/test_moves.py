@@ -50,7 +50,7 @@ def test_a_moved_booking_keeps_its_payment_and_gets_its_new_buyers_name(house: H
 
 @pytest.mark.parametrize("opened", [True, False])
 def test_money_that_was_on_its_way_for_the_guest_still_buys_the_seats(house: House, opened):
-    """The ledger may name the guest yet: who opened the payment was the owner. Without one, a stranger sells nothing."""
+    """The ledger may name the guest yet: who opened the payment was the owner. Without one nothing is sold."""
     booking = house.check_out(house.claim(ANN, 1))
     if opened:
         house.write("open_payment", *booking.name, ANN)

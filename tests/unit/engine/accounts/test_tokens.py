@@ -9,7 +9,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from engine.accounts.tokens import AUDIENCE, ISSUER, Identity, Tokens, load_secret
+from engine.accounts.tokens import AUDIENCE, ISSUER, Identity, Tokens, load_secrets
 from engine.errors import CommandError, Refusal
 from engine.settings import Settings
 
@@ -125,7 +125,7 @@ def test_processes_that_start_together_share_one_random_secret(tmp_path: Path):
     """The file appears whole, once, closed to others."""
     settings = Settings(data_dir=tmp_path / "data")
     with ThreadPoolExecutor(16) as pool:
-        secrets = set(pool.map(lambda _: load_secret(settings), range(64)))
+        secrets = set(pool.map(lambda _: load_secrets(settings)[0], range(64)))
 
     assert len(secrets) == 1
     assert len(secrets.pop()) >= 32
@@ -136,10 +136,36 @@ def test_processes_that_start_together_share_one_random_secret(tmp_path: Path):
 
 def test_a_given_secret_wins_and_must_be_long_enough(tmp_path: Path):
     """A short secret would make every token guessable."""
-    assert load_secret(Settings(data_dir=tmp_path, token_secret="s" * 32)) == b"s" * 32
+    assert load_secrets(Settings(data_dir=tmp_path, token_secret="s" * 32)) == [b"s" * 32]
     assert not list(tmp_path.iterdir())
     with pytest.raises(CommandError, match="32 bytes"):
-        load_secret(Settings(data_dir=tmp_path, token_secret="short"))
+        load_secrets(Settings(data_dir=tmp_path, token_secret="short"))
+
+
+def test_several_secrets_stand_in_one_setting(tmp_path: Path):
+    """By comma; a comma between parts that would be too short is a part of one secret."""
+    one, two = "1" * 32, "2" * 40
+    assert load_secrets(Settings(token_secret=f"{one}, {two}")) == [one.encode(), two.encode()]
+    assert load_secrets(Settings(token_secret=f"{one},short")) == [f"{one},short".encode()]
+
+
+def test_two_keys_live_while_one_takes_over_from_the_other():
+    """What either signed is known by its key id; only the first one signs; of a third nothing is believed."""
+    older, newer = b"o" * 32, b"n" * 32
+    before, during, after = Tokens(older, 60), Tokens(newer, 60, [older]), Tokens(newer, 60)
+    old, new = before.issue(ALICE, "access"), during.issue(ALICE, "access")
+
+    assert during.verify(old).subject == during.verify(new).subject == after.verify(new).subject == ALICE.subject
+    assert (during.signed(old), after.signed(old)) == (True, False)
+    for tokens_, token in ((after, old), (before, new)):
+        with pytest.raises(Refusal, match="token_invalid"):
+            tokens_.verify(token)
+    # A token that names the one key and is signed with the other.
+    mixed = jwt.encode(
+        jwt.decode(new, options={"verify_signature": False}), older, "HS256", jwt.get_unverified_header(new)
+    )
+    with pytest.raises(Refusal, match="token_invalid"):
+        during.verify(mixed)
 
 
 def tampered(token: str, **changes: object) -> str:

@@ -6,6 +6,7 @@ import pytest
 from engine.catalogue.floor_plans import draw_layout
 from engine.errors import Refusal, Unavailable
 from engine.ledger.records import BookedSeat, Booking, Capture
+from engine.orders.belongings import Belongings
 from engine.orders.bookings import Bookings
 from engine.orders.records import Buyer, Checkout
 from engine.seats.ids import HoldId
@@ -104,7 +105,7 @@ class Stage:
 
 def bookings(stage):
     """Build bookings on a stage."""
-    return Bookings(stage, stage, stage)
+    return Bookings(stage, stage, stage, Belongings(stage, stage))
 
 
 async def read(stage):
