@@ -157,7 +157,7 @@ async def list_movies(request: Request) -> Response:
 
 @describe({200: ShowtimePage}, query=("city", "cinema", "movie", "date", *PAGE))
 async def list_showtimes(request: Request) -> Response:
-    """List showtimes by start: `?city=&cinema=&movie=&date=`; without a day those that have not ended."""
+    """List showtimes by start: `?city=&cinema=&movie=&date=`; without a day those that are or will be on sale."""
     runtime: Runtime = request.app.state.runtime
     showtimes, position = await find_showtimes(request)
     left = await runtime.catalogue.seats_left(showtimes, runtime.seats.peek_seats)
@@ -194,9 +194,9 @@ async def read_auditorium_layout(request: Request) -> Response:
 
 
 async def find_showtimes(
-    request: Request, of: Sequence[int] | None = None
+    request: Request, of: Sequence[int] | None = None, *, running: bool = False
 ) -> tuple[list[Showtime], tuple[int, int] | None]:
-    """Read the page of showtimes that the query asks for; `of` limits it to these cinemas."""
+    """Read the page of showtimes that the query asks for; `of` and `running` as in `Catalogue.list_showtimes`."""
     after = page_cursor(request, TimePosition)
     return await _catalogue(request).list_showtimes(
         city=query_text(request, "city"),
@@ -204,6 +204,7 @@ async def find_showtimes(
         movie=query_text(request, "movie"),
         day=query_day(request),
         of=of,
+        running=running,
         limit=page_limit(request),
         after=(after.at_ms, after.id) if after else None,
     )

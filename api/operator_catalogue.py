@@ -248,7 +248,7 @@ async def create_showtimes(request: Request) -> Response:
 @describe({200: Page[OperatorShowtimeAnswer]}, query=("city", "cinema", "movie", "date", *PAGE))
 async def list_showtimes(request: Request) -> Response:
     """List the showtimes of the caller's cinemas: `?city=&cinema=&movie=&date=`."""
-    showtimes, position = await find_showtimes(request, cinemas_of(caller(request)))
+    showtimes, position = await find_showtimes(request, cinemas_of(caller(request)), running=True)
     return answer(page([operator_showtime_json(showtime) for showtime in showtimes], position))
 
 

@@ -163,10 +163,11 @@ class Catalogue:
         movie: str | None = None,
         day: date | None = None,
         of: Sequence[int] | None = None,
+        running: bool = False,
         limit: int,
         after: tuple[int, int] | None = None,
     ) -> tuple[list[Showtime], tuple[int, int] | None]:
-        """List showtimes by start: those of a local day of the cinema, or without a day all that have not ended.
+        """List showtimes by start: those of a local day of the cinema, or without a day those with sales now or later.
 
         Args:
             city: slug.
@@ -174,6 +175,7 @@ class Catalogue:
             movie: slug or id.
             day: the cinema's local day.
             of: limits the list to these cinemas.
+            running: without a day, also those that have not ended, though nothing is sold any more.
             limit: items at most.
             after: start (Unix ms) and number of the last one seen.
         """
@@ -182,9 +184,10 @@ class Catalogue:
         longest = timedelta(minutes=limits.SHOWTIME_LENGTH_MAX_MINUTES)
         since, until = local_day_bounds(day) if day else (now - longest, _NEVER)
         ended = _EVER if day else now
+        stopped = _EVER if day or running else now
         last = (_moment(after[0]), after[1]) if after else (_EVER, 0)
         rows = await self._fetch(
-            "list_showtimes", city, cinema, movie, day, since, until, ended, _ids(of), *last, limit + 1
+            "list_showtimes", city, cinema, movie, day, since, until, ended, stopped, _ids(of), *last, limit + 1
         )
         showtimes = [_record(row, Showtime) for row in rows]
         return _page(showtimes, limit, lambda showtime: (showtime.starts_ms, showtime.id))

@@ -67,6 +67,24 @@ async def test_a_list_without_a_day_leaves_out_what_has_ended(catalogue, stage, 
     assert (await catalogue.list_movies_showing(limit=10))[0] == []
 
 
+async def test_a_list_without_a_day_leaves_out_what_nobody_can_buy_any_more(catalogue, stage, pool):
+    """A show that sells no more is in its day's list and the operators'; one that still sells is in all."""
+    begun, selling, coming = await stage.add(*(stage.show(noon(day)) for day in (1, 2, 3)))
+    moved = "UPDATE showtimes SET starts_at = $2, ends_at = $3, sales_stop_at = $4, sales_open_at = $5 WHERE id = $1"
+    now, hour = datetime.now(UTC), timedelta(hours=1)
+    await pool.execute(moved, begun, now - 2 * hour, now + hour, now - 2 * hour, now - 9 * hour)
+    await pool.execute(moved, selling, now + hour, now + 3 * hour, now + 2 * hour, now - 9 * hour)
+
+    async def listed(**asked) -> list[int]:
+        showtimes, _ = await catalogue.list_showtimes(limit=10, **asked)
+        return [showtime.id for showtime in showtimes]
+
+    assert await listed() == [selling, coming]
+    assert await listed(running=True) == [begun, selling, coming]
+    day = (now - 2 * hour).astimezone(ZoneInfo("Asia/Jakarta")).date()
+    assert begun in await listed(day=day)
+
+
 async def test_a_made_up_cursor_or_filter_finds_nothing(catalogue, stage):
     """Times beyond the calendar, unknown slugs and other cinemas' ids give empty lists, not failures."""
     await stage.add(stage.show())
