@@ -1,6 +1,7 @@
 """Payments over HTTP: begin one, list them, take the gateway's events."""
 
 import time
+from http import HTTPStatus
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -109,9 +110,10 @@ async def simulate_outcome(request: Request) -> Response:
     if (known := await recall(pool, remembered)) is not None:
         return answer(msgspec.convert(known, SimulateAnswer), 200, REPLAYED)
     simulated = await _orders(request).gateway.simulate(session_id, body.outcome)
-    if simulated.webhook_status is None:
+    if simulated.webhook_status is None or simulated.webhook_status != HTTPStatus.OK:
+        said = simulated.webhook_status or "nothing"
         raise Unavailable(
-            "gateway_unavailable", "The webhook did not answer; the event comes again.", outcome="unknown"
+            "gateway_unavailable", f"The webhook answered {said}; the event comes again.", outcome="unknown"
         )
     ended = SimulateAnswer(session_id, body.outcome, simulated.webhook_status)
     async with once(pool, remembered) as run:
