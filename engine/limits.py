@@ -210,6 +210,7 @@ IDEMPOTENCY_KEY_LENGTH_MAX = 255
 
 # --- Processes that `dev` keeps
 PORT_MAX = 65_535
+DATABASE_POOL_CEILING = 1_000
 SOCKET_PATH_BYTES_MAX = 103
 """The kernel takes 107 bytes (Linux) or 103 (macOS) for the path of a unix socket."""
 LOG_MAX_BYTES = 8 * 1024 * 1024

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -13,6 +13,29 @@ from engine.errors import CommandError
 PREFIX = "SEATLOCK_"
 SECRETS = ("webhook_secret", "token_secret", "database_url", "redis_url")
 """Fields that may also be given as `SEATLOCK_<NAME>_FILE`, the path of a file that holds the value."""
+
+_DAY_S = limits.DAY_MS // limits.SECOND_MS
+BOUNDS: Mapping[str, tuple[int, int]] = {
+    "database_pool_max": (1, limits.DATABASE_POOL_CEILING),
+    "port": (0, limits.PORT_MAX),
+    "gateway_port": (0, limits.PORT_MAX),
+    "token_ttl_s": (1, limits.REFRESH_TOKEN_TTL_S),
+    "rate_selling_per_min": (1, limits.RATE_SETTING_MAX),
+    "rate_reading_per_min": (1, limits.RATE_SETTING_MAX),
+    "rate_accounts_per_min": (1, limits.RATE_SETTING_MAX),
+    "rate_reports_per_min": (1, limits.RATE_SETTING_MAX),
+    "rate_address_factor": (1, limits.RATE_SETTING_MAX),
+    "cool_down_free_lapses": (0, limits.COOL_DOWN_FREE_LAPSES_CEILING),
+    "cool_down_s": (1, limits.COOL_DOWN_MAX_MS // limits.SECOND_MS),
+    "hold_ttl_s": (1, _DAY_S),
+    "payment_ttl_s": (1, _DAY_S),
+    "hold_max_s": (1, _DAY_S),
+    "claim_max_s": (1, 2 * _DAY_S),
+    "seats_per_hold_max": (1, limits.SEATS_PER_HOLD_CEILING),
+    "holds_per_customer_max": (1, limits.HOLDS_PER_CUSTOMER_CEILING),
+    "seats_per_customer_max": (1, limits.SEATS_PER_CUSTOMER_CEILING),
+}
+"""The least and the most of each number; those of a policy are the same as in `PolicyOverrides`."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,16 +76,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seats_per_customer_max: int = 20
 
     def __post_init__(self) -> None:
-        """Refuse numbers that contradict each other."""
+        """Refuse numbers that mean nothing, or contradict each other."""
+        for name, (least, most) in BOUNDS.items():
+            if not least <= getattr(self, name) <= most:
+                raise CommandError(f"{PREFIX}{name.upper()} must be between {least} and {most}")
         if self.claim_max_s < self.hold_max_s + self.payment_ttl_s:
             raise CommandError("SEATLOCK_CLAIM_MAX_S must be at least SEATLOCK_HOLD_MAX_S + SEATLOCK_PAYMENT_TTL_S")
-        if not 1 <= self.hold_ttl_s * limits.SECOND_MS <= limits.HOLD_TTL_MAX_MS:
-            raise CommandError("SEATLOCK_HOLD_TTL_S must be between 1 and 86400")
-        for name in ("selling_per_min", "reading_per_min", "accounts_per_min", "reports_per_min", "address_factor"):
-            if not 1 <= getattr(self, f"rate_{name}") <= limits.RATE_SETTING_MAX:
-                raise CommandError(f"SEATLOCK_RATE_{name.upper()} must be between 1 and {limits.RATE_SETTING_MAX}")
-        if not 1 <= self.seats_per_hold_max <= limits.SEATS_PER_HOLD_CEILING:
-            raise CommandError(f"SEATLOCK_SEATS_PER_HOLD_MAX must be between 1 and {limits.SEATS_PER_HOLD_CEILING}")
+
+
+_KINDS: Mapping[Any, str] = {int: "a whole number", bool: "true or false"}
+_EXPECTED = {
+    field.name: _KINDS.get(field.type) or "one of " + ", ".join(get_args(field.type))
+    for field in msgspec.structs.fields(Settings)
+}
+"""What a variable must look like, in words; text and paths may be anything."""
 
 
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -91,4 +118,4 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         return msgspec.convert(values, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as error:
         field = str(error).rpartition("`$.")[2].rstrip("`")
-        raise CommandError(f"{PREFIX}{field.upper()}: {str(error).partition(' - ')[0]}") from None
+        raise CommandError(f"{PREFIX}{field.upper()} must be {_EXPECTED[field]}, not {values[field]!r}") from None

@@ -63,7 +63,7 @@ def test_every_command_explains_itself(seatlock, command):
         (["migrate"], {"SEATLOCK_DATABASE_URL": "mysql://x"}, "ledger_unavailable: invalid DSN"),
         (["migrate"], {"SEATLOCK_DATABASE_URL": "postgresql://u@127.0.0.1:1/d"}, "ledger_unavailable: "),
         (["migrate"], {"SEATLOCK_DATABSE_URL": "x"}, "unknown setting SEATLOCK_DATABSE_URL"),
-        (["dev"], {"SEATLOCK_PORT": "x"}, "SEATLOCK_PORT: Expected `int`"),
+        (["dev"], {"SEATLOCK_PORT": "x"}, "SEATLOCK_PORT must be a whole number"),
         (["dev"], {"SEATLOCK_DATA_DIR": "/dev/null/x"}, "cannot write in /dev/null/x: Not a directory"),
         (["dev"], {"SEATLOCK_DATA_DIR": "/proc/x"}, "cannot write in /proc/x: "),
     ],
