@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,6 +25,8 @@ from engine.limits import (
 from engine.settings import Settings
 
 OPERATORS_PREFIX = "/api/v1/admin/"
+GONE_STATUS = 499
+"""In the log only: the caller hung up before its request was whole, and nobody is there to be answered."""
 
 _CONSTANT_HEADERS: list[RawHeader] = [
     (b"x-content-type-options", b"nosniff"),
@@ -76,6 +78,8 @@ class Edge:
                 await Response(status_code=204, headers=self._cors.preflight(scope))(scope, receive, send_hardened)
             else:
                 await self._app(scope, receive, send_hardened)
+        except ClientDisconnect:
+            status = status or GONE_STATUS
         except Exception as error:
             if status:
                 raise

@@ -121,6 +121,32 @@ def test_a_request_leaves_one_line_of_ids(client):
         assert private not in str(line)
 
 
+async def test_a_caller_who_hangs_up_is_no_crash():
+    """Half a body and then nothing: one line in the log, no error, and no answer to nobody."""
+    given = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+    sent = []
+
+    async def receive():
+        return next(given)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/api/v1/things/1", "root_path": "", "query_string": b"",
+        "headers": [(b"content-type", b"application/json")], "client": ("127.0.0.1", 1),
+    }  # fmt: skip
+
+    async def reader(scope, receive, send):
+        await Request(scope, receive).body()
+
+    with structlog.testing.capture_logs() as lines:
+        await Edge(reader, Settings())(scope, receive, send)
+    (line,) = lines
+    assert (line["event"], line["log_level"], line["status"]) == ("request", "info", 499)
+    assert sent == []
+
+
 def asked_and_answered(client, origin):
     """Give the headers of a browser's question, and of an answer, for a page of that origin."""
     question = {"origin": origin, "access-control-request-method": "POST"}
