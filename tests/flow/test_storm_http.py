@@ -1,6 +1,7 @@
 """Everybody at once, through two API processes: one owner per seat, all or nothing, no matter who comes when."""
 
 import asyncio
+import json
 import os
 import random
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 from redis import Redis
 
 from engine.catalogue.catalogue import Catalogue
+from engine.catalogue.policies import PolicyOverrides
 from engine.ledger.database import open_pool
 from tests.conftest import run_sql
 from tests.flow.conftest import make_settings, run_parts
@@ -135,3 +137,42 @@ async def test_both_processes_show_the_same_map_and_tags(arrive, showtime):
     assert one.body["seats"] == two.body["seats"]
     crossed = await rina_elsewhere.send("GET", path, If_None_Match=one.headers["etag"])
     assert crossed.status == 304
+
+
+@pytest.mark.covers("004.36")
+async def test_one_customer_at_both_processes_never_has_more_holds_than_allowed(arrive, showtime):
+    """Twenty claims of one customer, all at once through both processes: two holds, eighteen refusals (I13)."""
+    crowd = await arrive(20)
+    everywhere = [replace(seat, token=crowd[0].token) for seat in crowd]
+    answers = await claim_all(everywhere, showtime, [[seat] for seat in SEATS[:20]])
+
+    assert sorted(answer.status for answer in answers) == [201] * 2 + [409] * 18
+    assert {answer.body["code"] for answer in answers if answer.status == 409} == {"hold_limit"}
+    held = sorted(answer.body["seats"][0]["seat"] for answer in answers if answer.status == 201)
+    assert await everywhere[1].statuses(showtime) == dict.fromkeys(held, "LOCKED_BY_ME")
+
+
+async def test_one_customer_at_both_processes_never_has_more_seats_than_allowed(world, arrive):
+    """Claims of two to four seats meet changes that add more: never beyond five, whatever comes first (I13)."""
+    settings, made, _ = world
+    async with await open_pool(settings) as pool:
+        small = replace(made, catalogue=Catalogue(pool, settings))
+        policy = PolicyOverrides(seats_per_customer_max=5, holds_per_customer_max=10)
+        showtime = await small.add_showtime(days=next(DAYS), policy=policy)
+    dice = random.Random(next(DAYS))
+    crowd = await arrive(12)
+    everywhere = [replace(seat, token=crowd[0].token) for seat in crowd]
+    for _ in range(3):
+        answers = await claim_all(everywhere, showtime, [dice.sample(SEATS, dice.randint(1, 3)) for _ in everywhere])
+        assert {answer.status for answer in answers} <= {201, 409}
+        holds = [answer.body["id"] for answer in answers if answer.status == 201]
+        add = json.dumps({"add": dice.sample(SEATS, 2)}).encode()
+        changes = [
+            who.send("PATCH", f"/api/v1/holds/{hold}", add) for who, hold in zip(everywhere, holds, strict=False)
+        ]
+        assert {answer.status for answer in await asyncio.gather(*changes)} <= {200, 409}
+        mine = await everywhere[0].statuses(showtime)
+        assert 1 <= len(mine) <= 5
+        assert set(mine.values()) == {"LOCKED_BY_ME"}
+        for hold in holds[:1]:
+            await everywhere[0].send("DELETE", f"/api/v1/holds/{hold}")

@@ -7,7 +7,7 @@ import pytest
 
 from engine.catalogue.policies import PolicyOverrides
 from engine.errors import CommandError
-from engine.settings import BOUNDS, Settings, load_settings
+from engine.settings import BOUNDS, SECRETS, Settings, load_settings
 
 
 def test_defaults_need_no_variable():
@@ -43,11 +43,12 @@ def test_a_hold_may_last_from_seconds_to_a_day():
         load_settings({"SEATLOCK_HOLD_TTL_S": "86401"})
 
 
-def test_a_secret_may_lie_in_a_file(tmp_path):
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_may_lie_in_a_file(tmp_path, name):
     """The value is the file's text without the line's end."""
     path = tmp_path / "secret"
     path.write_text("s3cret\n", encoding="utf-8")
-    assert load_settings({"SEATLOCK_TOKEN_SECRET_FILE": str(path)}).token_secret == "s3cret"
+    assert getattr(load_settings({f"SEATLOCK_{name.upper()}_FILE": str(path)}), name) == "s3cret"
 
 
 @pytest.mark.parametrize(
