@@ -94,7 +94,7 @@ class Tokens:
         self.ttl_s = ttl_s
 
     def issue(self, identity: Identity, kind: Kind, lineage: Lineage | None = None) -> str:
-        """Sign a token; `identity.expires_at_s` is set from the kind's life, not read; `lineage` is a refresh token's."""
+        """Sign a token for the life of its kind; `lineage` is a refresh token's."""
         now = int(time.time())
         claims: dict[str, Any] = {
             "iss": ISSUER,
