@@ -156,6 +156,8 @@ def add_user(
     replace: Annotated[bool, typer.Option("--replace", help="change the account if it exists")] = False,
 ) -> None:
     """Add an account; without --password-stdin a random password is made and printed."""
+    if role is not UserRole.staff and (cinema or manager):
+        raise CommandError("--cinema and --manager are for --role staff")
     import secrets
 
     from engine.data_folder import find_servers

@@ -36,6 +36,11 @@ BOUNDS: Mapping[str, tuple[int, int]] = {
     "seats_per_customer_max": (1, limits.SEATS_PER_CUSTOMER_CEILING),
 }
 """The least and the most of each number; those of a policy are the same as in `PolicyOverrides`."""
+SCHEMES: Mapping[str, tuple[str, ...]] = {
+    "redis_url": ("redis://", "rediss://", "unix://"),
+    "database_url": ("postgresql://", "postgres://"),
+}
+"""How the URLs begin; nothing of a wrong one is said, for it may hold a password."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,6 +60,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     webhook_secret: str = ""
     token_secret: str = ""
     token_ttl_s: int = 3600
+    jwks_url: str = ""
+    jwks_issuer: str = ""
+    jwks_audience: str = ""
+    jwks_role_claim: str = "role"
+    jwks_roles: str = ""
+    jwks_cinemas_claim: str = "cinemas"
     rate_limit: Literal["on", "off"] = "on"
     rate_selling_per_min: int = 60
     rate_reading_per_min: int = 300
@@ -80,8 +91,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for name, (least, most) in BOUNDS.items():
             if not least <= getattr(self, name) <= most:
                 raise CommandError(f"{PREFIX}{name.upper()} must be between {least} and {most}")
+        for name, schemes in SCHEMES.items():
+            url = getattr(self, name)
+            if url and not url.startswith(schemes):
+                raise CommandError(f"{PREFIX}{name.upper()} must begin with {' or '.join(schemes)}")
+        self._check_issuer()
         if self.claim_max_s < self.hold_max_s + self.payment_ttl_s:
             raise CommandError("SEATLOCK_CLAIM_MAX_S must be at least SEATLOCK_HOLD_MAX_S + SEATLOCK_PAYMENT_TTL_S")
+
+    def _check_issuer(self) -> None:
+        """Refuse an outside issuer that could be taken for ourselves, or whose tokens could be meant for others."""
+        if self.jwks_url and not (self.jwks_issuer and self.jwks_audience):
+            raise CommandError("SEATLOCK_JWKS_URL needs SEATLOCK_JWKS_ISSUER and SEATLOCK_JWKS_AUDIENCE")
+        if self.jwks_url and not self.jwks_url.startswith(("https://", "http://", "file:///")):
+            raise CommandError("SEATLOCK_JWKS_URL must begin with https://, http:// or file:///")
+        if not set(self.jwks_role_map.values()) <= {"staff", "manager", "admin"}:
+            raise CommandError("SEATLOCK_JWKS_ROLES must be pairs such as box-office=staff,boss=manager,it=admin")
+
+    @property
+    def jwks_role_map(self) -> dict[str, str]:
+        """What the outside issuer's words for roles mean here."""
+        pairs = (pair.rpartition("=") for pair in self.jwks_roles.split(",") if pair.strip())
+        return {word.strip(): role.strip() for word, _, role in pairs}
 
 
 _KINDS: Mapping[Any, str] = {int: "a whole number", bool: "true or false"}

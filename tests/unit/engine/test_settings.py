@@ -7,7 +7,7 @@ import pytest
 
 from engine.catalogue.policies import PolicyOverrides
 from engine.errors import CommandError
-from engine.settings import BOUNDS, SECRETS, Settings, load_settings
+from engine.settings import BOUNDS, SCHEMES, SECRETS, Settings, load_settings
 
 
 def test_defaults_need_no_variable():
@@ -47,8 +47,9 @@ def test_a_hold_may_last_from_seconds_to_a_day():
 def test_a_secret_may_lie_in_a_file(tmp_path, name):
     """The value is the file's text without the line's end."""
     path = tmp_path / "secret"
-    path.write_text("s3cret\n", encoding="utf-8")
-    assert getattr(load_settings({f"SEATLOCK_{name.upper()}_FILE": str(path)}), name) == "s3cret"
+    value = SCHEMES.get(name, ("",))[0] + "s3cret"
+    path.write_text(value + "\n", encoding="utf-8")
+    assert getattr(load_settings({f"SEATLOCK_{name.upper()}_FILE": str(path)}), name) == value
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,11 @@ def test_a_secret_may_lie_in_a_file(tmp_path, name):
         ({"SEATLOCK_SIMULATE_PAYMENTS": "maybe"}, "SEATLOCK_SIMULATE_PAYMENTS must be true or false, not 'maybe'"),
         ({"SEATLOCK_PAYMENT_TTL_S": "-1"}, "SEATLOCK_PAYMENT_TTL_S must be between 1 and 86400"),
         ({"SEATLOCK_HOLDS_PER_CUSTOMER_MAX": "0"}, "SEATLOCK_HOLDS_PER_CUSTOMER_MAX must be between 1 and 20"),
+        (
+            {"SEATLOCK_REDIS_URL": "http://:s3cret@x"},
+            "SEATLOCK_REDIS_URL must begin with redis:// or rediss:// or unix://$",
+        ),
+        ({"SEATLOCK_DATABASE_URL": "s3cret"}, "SEATLOCK_DATABASE_URL must begin with postgresql:// or postgres://$"),
         ({"SEATLOCK_TOKEN_TTL_S": "0"}, "SEATLOCK_TOKEN_TTL_S must be between 1 and "),
         ({"SEATLOCK_DATABASE_POOL_MAX": "0"}, "SEATLOCK_DATABASE_POOL_MAX must be between 1 and 1000"),
         ({"SEATLOCK_TOKEN_SECRET_FILE": "/nowhere/secret"}, "SEATLOCK_TOKEN_SECRET_FILE: cannot read /nowhere/secret"),
