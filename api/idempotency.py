@@ -4,7 +4,7 @@
 |---|---|
 | holds, extend, bookings | the first answer, from the showtime's keys in Redis: gone with the hold, if Redis is lost |
 | payments, cancel, register, everything of operators | the first answer, from the ledger, for 24 hours |
-| login, guest, refresh | new tokens: none is kept that could be given again, and nothing else is changed |
+| login, guest, refresh | new tokens, for none is kept; a refresh token may be used again for a moment |
 | webhook | no key is looked at: the gateway's own event id makes a repeat harmless, for ever |
 """
 
