@@ -204,7 +204,7 @@ class Restorer:
         if not await self._seats.finish_load(showtime, nonce, load):
             return False
         async with transaction(self._pool) as connection:
-            await connection.execute(query("end_rebuild"), showtime)
+            await connection.execute(query("end_rebuild"), showtime, known["asked_at"])
         took_ms = round((time.monotonic() - began) * 1000)
         log.info("showtime_loaded", showtime=showtime, sold=len(load.sold), seq=load.seq, loads=loads, took_ms=took_ms)
         return True
@@ -229,6 +229,7 @@ class Restorer:
             "status": "rebuilding" if row["waits"] and status != "cancelled" else status,
             "seats": row["seat_count"],
             "seq": row["seq"],
+            "asked_at": row["asked_at"],
             "sold": sale_of,
             "blocked": frozenset(seat["seat_index"] for seat in blocked) - sale_of.keys(),
             "bought": {seat["subject"]: seat["bought"] for seat in bought},

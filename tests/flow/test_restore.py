@@ -336,6 +336,26 @@ async def test_a_restore_of_damage_that_fails_halfway_is_done_again(house, monke
     assert await house.fetch("SELECT count(*) FROM rebuilds") == [(0,)]
 
 
+async def test_a_rebuild_asked_for_while_one_ends_is_not_forgotten(house, monkeypatch):
+    """Schedule: the load has read the ledger; a reader finds more to mend; the load ends."""
+    await house.map()
+    ask = f"INSERT INTO rebuilds VALUES ({house.showtime}, 'fact_conflict', true) ON CONFLICT (showtime_id) DO {{}}"
+    await house.fetch(ask.format("NOTHING"))
+    finish = type(house.seats).finish_load
+
+    async def ask_again(*args):
+        await house.fetch(ask.format("UPDATE SET asked_at = clock_timestamp()"))
+        return await finish(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(house.seats), "finish_load", ask_again)
+        await house.duties.rebuild_showtimes()
+    assert await house.fetch("SELECT count(*) FROM rebuilds") == [(1,)]
+    await house.fetch("UPDATE rebuilds SET tried_at = NULL")
+    await house.duties.rebuild_showtimes()
+    assert await house.fetch("SELECT count(*) FROM rebuilds") == [(0,)]
+
+
 async def block(house, seats):
     """Block seats as an operator does: the ledger, Redis, the ledger."""
     new = NewBlock(
