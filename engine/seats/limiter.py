@@ -82,6 +82,8 @@ class Limiter:
         ahead_us = max(bucket.empty_at_us - now_us, 0.0)
         if ahead_us + each_us > WINDOW_US + 1:
             return Verdict(False, 0, round(ahead_us / 1_000), max(1, round((ahead_us + each_us - WINDOW_US) / 1_000)))
+        if ahead_us == 0.0:
+            bucket.untold = 0  # What was not told by now has drained away.
         ahead_us += each_us
         bucket.empty_at_us = now_us + ahead_us
         bucket.untold += 1

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from engine.errors import Unavailable
+from engine.seats import limiter as limiter_module
 from engine.seats.keys import rate_key
 from engine.seats.lane import Lane
 from engine.seats.limiter import WINDOW_US, Limiter, Quota
@@ -73,6 +74,21 @@ async def test_reads_are_told_in_lots():
     for _ in range(25):
         limiter.take(Quota("reading", 100, 10), "rina")
     assert [args for _, _, args in recorder.calls] == [(WINDOW_US // 10, WINDOW_US)] * 2
+
+
+async def test_reads_that_were_never_told_drain_away(monkeypatch):
+    """Nine reads of an hour ago are not told with the first of today."""
+    now_ns = 10**15
+    monkeypatch.setattr(limiter_module, "monotonic_ns", lambda: now_ns)
+    recorder = Recorder([b"taken", 0, 0])
+    limiter = Limiter(recorder)
+    reading = Quota("reading", 100, 10)
+    for _ in range(9):
+        limiter.take(reading, "rina")
+    now_ns += 3_600 * 10**9
+    for _ in range(9):
+        limiter.take(reading, "rina")
+    assert recorder.calls == []
 
 
 async def test_what_other_processes_let_pass_is_learned_from_the_answer():
