@@ -13,6 +13,7 @@ class Proxy:
     Attributes:
         chunk: bytes per write towards the client; None for as they come.
         swallow_answers: the server gets every request, the client gets no answer.
+        swallow_after: the answer to the request with these bytes, and every later one, is swallowed; None for none.
         hold_requests: nothing more is read from the client, as from a frozen server.
         refuse: new connections are closed at once.
         connections: how many connections were opened so far.
@@ -22,6 +23,7 @@ class Proxy:
         self.upstream = upstream
         self.chunk: int | None = None
         self.swallow_answers = False
+        self.swallow_after: bytes | None = None
         self.refuse = False
         self.connections = 0
         self._requests_flow = asyncio.Event()
@@ -83,6 +85,8 @@ class Proxy:
     async def _carry_requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
             await self._requests_flow.wait()
+            if self.swallow_after is not None and self.swallow_after in data:
+                self.swallow_answers = True
             writer.write(data)
             await writer.drain()
         raise EOFError
