@@ -9,7 +9,7 @@ from engine.ledger.database import moment, reading, transaction
 from engine.ledger.part import LedgerPart
 from engine.ledger.queries import query
 from engine.ledger.records import Booking
-from engine.ledger.requests import once
+from engine.ledger.requests import once, recall
 from engine.ledger.rows import to_record
 from engine.seats.records import Request
 
@@ -98,6 +98,15 @@ class Bookings(LedgerPart):
             # A second statement: it sees the tickets of sales that the first one had to wait for.
             await connection.execute(query("move_tickets"), [row["id"] for row in rows], new_subject)
         return len(rows)
+
+    async def recall_cancelled(self, request: Request | None) -> Any:
+        """Give what `cancel_booking` remembered of a request; None for a new one.
+
+        Raises:
+            Refusal: `idempotency_key_reused`.
+            Unavailable: `ledger_unavailable`.
+        """
+        return await recall(self.pool, request)
 
     async def expire_booking(self, booking_id: str, reason: str = "payment_timeout") -> bool:
         """End a booking whose time is over: PENDING and without money becomes EXPIRED, any other stays.

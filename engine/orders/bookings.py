@@ -14,7 +14,6 @@ from engine.catalogue.catalogue import Catalogue
 from engine.errors import Refusal
 from engine.ledger import records as ledger_records
 from engine.ledger.ledger import Ledger
-from engine.ledger.requests import recall
 from engine.limits import BOOKING_WAIT_MS, OUTCOME_POLL_MS, SECOND_MS
 from engine.orders.belongings import Belongings
 from engine.orders.pricing import freeze_prices, price_seats, read_checkout
@@ -141,7 +140,7 @@ class Bookings:
 
     async def _recall_cancelled(self, hold_id: HoldId, subject: str, request: Request | None) -> Booking | None:
         """Give what a request to cancel was answered before, its last step done if a process died before it."""
-        answered = await recall(self._ledger.pool, request)
+        answered = await self._ledger.recall_cancelled(request)
         if answered is None:
             return None
         known = await self._find(str(hold_id), subject)

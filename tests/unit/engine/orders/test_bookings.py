@@ -10,10 +10,11 @@ from engine.orders.belongings import Belongings
 from engine.orders.bookings import Bookings
 from engine.orders.records import Buyer, Checkout
 from engine.seats.ids import HoldId
-from engine.seats.records import Hold
+from engine.seats.records import Hold, Request
 
 HOLD_ID = HoldId(1_800_000_000_000, 7, 42)
 ID = str(HOLD_ID)
+KEY = Request("key", "print")
 CHECKOUT = Checkout(
     subject="me", email="me@example.com", phone=None, locale="id", currency="IDR", prices={"REGULAR": 10}
 )
@@ -71,6 +72,7 @@ class Stage:
         self.ledger = list(ledger)
         self.redis = redis or Refusal("hold_expired")
         self.done = []
+        self.answered = None
 
     async def showtime(self, number):
         return self
@@ -91,8 +93,12 @@ class Stage:
             raise self.redis
         return self.redis
 
-    async def cancel_booking(self, booking_id, subject):
+    async def recall_cancelled(self, request):
+        return self.answered if request else None
+
+    async def cancel_booking(self, booking_id, subject, *, request, answer):
         self.done.append("cancel_booking")
+        self.answered = answer if request else None
         return self.ledger[0] is not None
 
     async def release_hold(self, hold_id, subject, *, ending, reason):
@@ -184,6 +190,29 @@ async def test_an_end_that_only_redis_knew_is_awaited_in_the_ledger():
     stage = Stage(None, None, known("CANCELLED"), redis=hold())
     await bookings(stage).cancel(ID, "me")
     assert stage.done[-2:] == ["ledger", "ledger"]
+
+
+@pytest.mark.parametrize("found", [None, known("CANCELLED")], ids=["only-in-redis", "in-the-ledger"])
+async def test_a_repeated_cancel_finishes_what_the_first_had_left(found):
+    """The first may have died before it could tell Redis; its answer is given again, whoever knows the booking now."""
+    stage = Stage(known(), redis=hold())
+    first = await bookings(stage).cancel(ID, "me", KEY)
+    stage.ledger, stage.done = [found], []
+    again = await bookings(stage).cancel(ID, "me", KEY)
+    assert (again.status, again.replayed) == ("CANCELLED", True)
+    assert again == msgspec.structs.replace(first, replayed=True, now_ms=again.now_ms)
+    assert stage.done == ["ledger", "release_hold cancelled customer"]
+
+
+async def test_a_cancel_that_never_reached_redis_does_not_undo_a_payment():
+    """It was remembered, its process died, and the customer paid: the repeat is judged anew."""
+    stage = Stage(known(), redis=hold())
+    await bookings(stage).cancel(ID, "me", KEY)
+    stage.ledger, stage.done = [known("CONFIRMED")], []
+    with pytest.raises(Refusal) as refused:
+        await bookings(stage).cancel(ID, "me", KEY)
+    assert refused.value.code == "not_cancellable"
+    assert stage.done == ["ledger", "ledger"]
 
 
 @pytest.mark.parametrize("found", [known("CONFIRMED"), known("EXPIRED"), known("REFUNDED"), known(settling=True)])
