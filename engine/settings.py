@@ -27,7 +27,7 @@ BOUNDS: Mapping[str, tuple[int, int]] = {
     "rate_address_factor": (1, limits.RATE_SETTING_MAX),
     "cool_down_free_lapses": (0, limits.COOL_DOWN_FREE_LAPSES_CEILING),
     "cool_down_s": (1, limits.COOL_DOWN_MAX_MS // limits.SECOND_MS),
-    "hold_ttl_s": (1, _DAY_S),
+    "hold_ttl_s": (1, limits.HOLD_TTL_MAX_MS // limits.SECOND_MS),
     "payment_ttl_s": (1, _DAY_S),
     "hold_max_s": (1, _DAY_S),
     "claim_max_s": (1, 2 * _DAY_S),
