@@ -30,7 +30,7 @@ def create_app(settings: Settings) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with open_runtime(settings, "api") as runtime:
             app.state.runtime = runtime
-            app.state.authenticator = Authenticator(runtime.accounts.tokens)
+            app.state.authenticator = Authenticator(runtime.accounts.tokens, runtime.issuer)
             limiter = Limiter(runtime.lane) if settings.rate_limit == "on" else None
             app.state.rate_limits = RateLimits(settings, limiter)
             yield

@@ -6,8 +6,9 @@ from enum import Enum
 
 from starlette.requests import Request
 
+from engine.accounts.issuer import Issuer
 from engine.accounts.tokens import Identity, Tokens
-from engine.errors import Refusal
+from engine.errors import Refusal, Unavailable
 from engine.limits import TOKENS_REMEMBERED_MAX
 
 
@@ -25,8 +26,11 @@ class Access(Enum):
 class Authenticator:
     """Verifies tokens, and remembers the ones that it verified until they expire."""
 
-    def __init__(self, tokens: Tokens, remembered_max: int = TOKENS_REMEMBERED_MAX) -> None:
+    def __init__(
+        self, tokens: Tokens, issuer: Issuer | None = None, remembered_max: int = TOKENS_REMEMBERED_MAX
+    ) -> None:
         self._tokens = tokens
+        self._issuer = issuer
         self._remembered: OrderedDict[str, Identity] = OrderedDict()
         self._remembered_max = remembered_max
 
@@ -35,6 +39,7 @@ class Authenticator:
 
         Raises:
             Refusal: `token_expired` or `token_invalid`.
+            Unavailable: `issuer_unavailable`: see `Issuer.verify`.
         """
         identity = self._remembered.get(token)
         if identity is not None:
@@ -42,7 +47,10 @@ class Authenticator:
                 self._remembered.move_to_end(token)
                 return identity
             del self._remembered[token]
-        identity = self._tokens.verify(token)
+        if self._issuer is None or self._tokens.signed(token):
+            identity = self._tokens.verify(token)
+        else:
+            identity = self._issuer.verify(token)
         self._remembered[token] = identity
         if len(self._remembered) > self._remembered_max:
             self._remembered.popitem(last=False)
@@ -71,7 +79,7 @@ class Authenticator:
         try:
             token = _bearer(request)
             identity = self.identify(token) if token else None
-        except Refusal:
+        except (Refusal, Unavailable):
             return None
         return identity if identity is not None and identity.guest else None
 

@@ -96,6 +96,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "overloaded": Problem(503, "Too much to do right now", "Ask again after `Retry-After`."),
     "redis_unavailable": Problem(503, "The seat store is away", "Ask again after `Retry-After`, with the same key."),
     "ledger_unavailable": Problem(503, "The ledger is away", "Ask again after `Retry-After`, with the same key."),
+    "issuer_unavailable": Problem(503, "The token's key is being asked for", "Ask again after `Retry-After`."),
     "gateway_unavailable": Problem(503, "The payment gateway is away", "Ask again after `Retry-After`."),
     "showtime_frozen": Problem(503, "The showtime is being rebuilt", "Reading works; ask again after `Retry-After`."),
 }

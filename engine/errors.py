@@ -42,7 +42,8 @@ class Refusal(SeatlockError):
 class Unavailable(SeatlockError):
     """A dependency cannot serve now.
 
-    Codes: `overloaded, timed_out, redis_unavailable, ledger_unavailable, gateway_unavailable, showtime_frozen`.
+    Codes: `overloaded, timed_out, redis_unavailable, ledger_unavailable, gateway_unavailable,
+    issuer_unavailable, showtime_frozen`.
     """
 
     retryable = True

@@ -169,6 +169,15 @@ LOGIN_WINDOW_MS = 15 * MINUTE_MS
 """So many log-ins may fail for one e-mail in this time."""
 TOKEN_SECRET_BYTES_MIN = 32
 """What HMAC-SHA256 needs to be as strong as its hash."""
+TOKEN_LEEWAY_S = 30
+"""How far the clock of an outside issuer may be from ours."""
+JWKS_REFRESH_MS = 10 * MINUTE_MS
+JWKS_FETCH_MIN_MS = 10 * SECOND_MS
+"""The keys are not asked for more often than this, whatever keys the tokens of strangers name."""
+JWKS_TIMEOUT_S = 5
+JWKS_BYTES_MAX = 256 * 1024
+JWKS_KEYS_MAX = 100
+RSA_KEY_BITS_MIN = 2_048
 TOKEN_LENGTH_MAX = 4_096
 TOKENS_REMEMBERED_MAX = 10_000
 """Verified tokens kept per process; verifying one costs more than the rest of a claim."""

@@ -11,6 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from engine.accounts.attempts import Attempts
+from engine.accounts.issuer import Issuer
 from engine.accounts.passwords import Passwords
 from engine.accounts.renewals import Renewals
 from engine.accounts.tokens import Tokens, load_secrets
@@ -47,6 +48,7 @@ class Runtime:
     ledger: Ledger
     restorer: Restorer
     accounts: Accounts
+    issuer: Issuer | None
     orders: Orders
     outcomes: Outcomes
     alternatives: Alternatives
@@ -74,6 +76,10 @@ async def open_runtime(settings: Settings, part: str) -> AsyncIterator[Runtime]:
         stack.push_async_callback(_close_pool, pool)
         client = _open_redis(settings)
         stack.push_async_callback(client.aclose)
+        issuer = Issuer(settings) if settings.jwks_url else None
+        if issuer is not None:
+            await issuer.keys.start()
+            stack.push_async_callback(issuer.keys.close)
         passwords = Passwords()
         stack.callback(passwords.close)
 
@@ -111,6 +117,7 @@ async def open_runtime(settings: Settings, part: str) -> AsyncIterator[Runtime]:
                 Attempts(client, enabled=settings.rate_limit == "on"),
                 Renewals(client),
             ),
+            issuer=issuer,
             orders=orders,
             outcomes=outcomes,
             alternatives=Alternatives(seats, catalogue),

@@ -130,6 +130,7 @@ MEMBERS: dict[str, type[msgspec.Struct]] = {
     "redis_unavailable": Away,
     "ledger_unavailable": Away,
     "gateway_unavailable": Away,
+    "issuer_unavailable": Away,
     "showtime_frozen": Away,
 }
 

@@ -33,6 +33,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         subject: the holder of everything; a user's UUID text.
         role: what the subject may do.
         guest: somebody without an account.
+        outside: somebody whom an outside issuer knows; there is no account here.
         email, locale: as registered; None and the default for a guest.
         cinemas: numbers of the cinemas that a staff member works for.
         managed: those of them where money may be decided.
@@ -42,6 +43,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     role: Role = "customer"
     guest: bool = False
+    outside: bool = False
     email: str | None = None
     locale: str = "id"
     cinemas: frozenset[int] = frozenset()

@@ -199,8 +199,16 @@ class Accounts:
         Raises:
             Refusal: `not_found` for an account that is gone.
         """
-        if identity.guest:
-            return User(id=identity.subject, guest=True, locale=identity.locale)
+        if identity.guest or identity.outside:
+            return User(
+                id=identity.subject,
+                email=identity.email,
+                locale=identity.locale,
+                role=identity.role,
+                guest=identity.guest,
+                cinemas=tuple(sorted(identity.cinemas)),
+                managed=tuple(sorted(identity.managed)),
+            )
         async with reading(self._pool) as connection:
             row = await connection.fetchrow(query("read_user"), identity.subject)
         if row is None:
