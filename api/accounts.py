@@ -127,7 +127,7 @@ async def refresh(request: Request) -> Response:
     return answer(_session(await _accounts(request).refresh(body.refresh_token)))
 
 
-@describe({200: UserAnswer})
+@describe({200: UserAnswer}, refuses=("not_found",))
 async def read_me(request: Request) -> Response:
     """Tell who the token's holder is."""
     return answer(_user(await _accounts(request).get(caller(request))))

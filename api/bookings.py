@@ -57,7 +57,7 @@ CANCEL = Body(CancelBody)
 @describe(
     {201: BookingAnswer, 200: BookingAnswer},
     body=CheckOutBody,
-    refuses=("hold_expired", "booking_expired", "email_required", "hold_limit", "cool_down", *CLAIMS),
+    refuses=("not_found", "hold_expired", "booking_expired", "email_required", "hold_limit", "cool_down", *CLAIMS),
     sends=("Location",),
 )
 async def check_out(request: Request) -> Response:

@@ -22,6 +22,7 @@ LINKS: dict[str, tuple[Link, ...]] = {
         Link("extend_hold", "hold"),
         Link("release_hold", "hold"),
         Link("check_out", ""),
+        Link("admin_delete_hold", "hold"),
     ),
     "check_out": _OF_A_BOOKING,
     "begin_payment": (Link("simulate_outcome", "session", "/session_id"),),
@@ -39,6 +40,10 @@ LINKS: dict[str, tuple[Link, ...]] = {
     "admin_create_showtimes": tuple(
         Link(target, "showtime")
         for target in ("admin_read_showtime", "admin_change_showtime", "admin_freeze_showtime", "claim_seats")
+    ),
+    "admin_list_showtimes": tuple(
+        Link(target, "showtime", "/items/0/id")
+        for target in ("admin_create_block", "admin_list_blocks", "admin_list_holds", "admin_unfreeze_showtime")
     ),
     "admin_create_block": (Link("admin_delete_block", "id"),),
 }

@@ -66,11 +66,11 @@ REQUEST_HEADERS: dict[str, Field] = {
         "4f6a2b1c-buy-c7",
     ),
     "X-Request-Id": Field(
-        "Comes back, and is in every line of the log; one is made if it is absent.",
-        _text(most=128),
+        "Comes back, and is in every line of the log; one is made if it is absent, long, or not of `A-Za-z0-9-_.:`.",
+        {"type": "string"},
         "9b1deb4d3b7d4bad9bdd2b0d",
     ),
-    "If-None-Match": Field("The `ETag` that the caller has.", _text(most=500), '"1.0d6f4f4b7a11"'),
+    "If-None-Match": Field("The `ETag` that the caller has.", {"type": "string"}, '"1.0d6f4f4b7a11"'),
 }
 
 HEADERS: dict[str, Field] = {
