@@ -6,13 +6,18 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PROGRAMS ?= 2
 
-.PHONY: run test lint rows lock clean
+FUZZ_SECONDS ?= 600
+
+.PHONY: run test fuzz lint rows lock clean
 
 run: .venv/installed-run ## Start everything on this machine; Ctrl-C ends it, the data stays in .seatlock/
 	@$(BIN)/seatlock dev --with-parent
 
 test: .venv/installed-dev ## Run every test against servers of its own
 	@$(BIN)/pytest -n $(PROGRAMS) --dist worksteal
+
+fuzz: .venv/installed-dev ## Make up requests of the API's document for FUZZ_SECONDS, and hold every answer against it
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/pytest tests/flow/test_fuzz_http.py -s
 
 lint: .venv/installed-dev ## Check style, types and layers
 	$(BIN)/ruff format --check .

@@ -164,7 +164,7 @@ class Document:
             responses[status] = _response(status, content, _headers(endpoint, status))
             links = LINKS.get(operation_id(endpoint), ()) if status < 300 else ()
             if links:
-                responses[status]["links"] = {link.target: _link(*link) for link in links}
+                responses[status]["links"] = {link.target: link.to_json() for link in links}
         if description.tagged:
             responses[304] = _response(304, {}, _headers(endpoint, 304))
         by_status: dict[int, list[str]] = {}
@@ -292,13 +292,6 @@ def _security(endpoint: Endpoint) -> list[Json]:
             return [{}, {"token": []}]
         case _:
             return [{"token": []}]
-
-
-def _link(target: str, parameter: str, pointer: str) -> Json:
-    value = f"$response.body#{pointer}"
-    if parameter:
-        return {"operationId": target, "parameters": {parameter: value}}
-    return {"operationId": target, "requestBody": {"hold_id": value, "email": "budi@example.org"}}
 
 
 def _problem_example(code: str) -> Json:

@@ -1,14 +1,24 @@
 """Where an answer leads: operation -> the operations that take something of its answer."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Link(NamedTuple):
-    """One step. `parameter` of the target takes what stands at `pointer` of the answer; "" is its body's `hold_id`."""
+    """One step: `parameter` of the target takes what stands at `pointer` of the answer, and `body` is sent with it."""
 
     target: str
-    parameter: str
+    parameter: str = ""
     pointer: str = "/id"
+    body: dict[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the link object."""
+        link: dict[str, Any] = {"operationId": self.target}
+        if self.parameter:
+            link["parameters"] = {self.parameter: f"$response.body#{self.pointer}"}
+        if self.body is not None:
+            link["requestBody"] = self.body
+        return link
 
 
 _OF_A_BOOKING = tuple(
@@ -21,14 +31,17 @@ LINKS: dict[str, tuple[Link, ...]] = {
         Link("change_hold", "hold"),
         Link("extend_hold", "hold"),
         Link("release_hold", "hold"),
-        Link("check_out", ""),
+        Link("check_out", body={"hold_id": "$response.body#/id", "email": "budi@example.org"}),
         Link("admin_delete_hold", "hold"),
     ),
+    "read_available": (
+        Link("claim_seats", "showtime", "/showtime_id", {"seats": ["$response.body#/available/REGULAR/0"]}),
+    ),
     "check_out": _OF_A_BOOKING,
-    "begin_payment": (Link("simulate_outcome", "session", "/session_id"),),
+    "begin_payment": (Link("simulate_outcome", "session", "/session_id", {"outcome": "success"}),),
     "list_showtimes": tuple(
         Link(target, "showtime", "/items/0/id")
-        for target in ("read_showtime", "read_showtime_layout", "read_seats", "read_availability", "claim_seats")
+        for target in ("read_showtime", "read_showtime_layout", "read_seats", "read_availability", "read_available")
     ),
     "admin_create_cinema": (Link("admin_read_cinema", "id"), Link("admin_change_cinema", "id")),
     "admin_create_auditorium": (
@@ -39,7 +52,7 @@ LINKS: dict[str, tuple[Link, ...]] = {
     "admin_create_movie": (Link("admin_read_movie", "id"), Link("admin_change_movie", "id")),
     "admin_create_showtimes": tuple(
         Link(target, "showtime")
-        for target in ("admin_read_showtime", "admin_change_showtime", "admin_freeze_showtime", "claim_seats")
+        for target in ("admin_read_showtime", "admin_change_showtime", "admin_freeze_showtime", "read_available")
     ),
     "admin_list_showtimes": tuple(
         Link(target, "showtime", "/items/0/id")

@@ -36,27 +36,28 @@ PATH_PARAMETERS: dict[str, Field] = {
     "asset": Field("Name of a file.", {"type": "string", "pattern": "^[a-z-]+[.](css|js)$"}, "swagger-ui.css"),
 }
 
+_ANY = {"type": "string"}
+"""Whatever is not there is not found; an empty text is no parameter."""
+
 QUERY_PARAMETERS: dict[str, Field] = {
     "limit": Field(
         "How many items a page may have.",
         {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT_MAX, "default": PAGE_LIMIT_DEFAULT},
         20,
     ),
-    "cursor": Field("The `next_cursor` of the page before.", _text(most=2_000), "WyJKYWthcnRhIiwxXQ"),
-    "city": Field("Slug of a city.", _text(), "jakarta"),
-    "cinema": Field("Slug or number of a cinema.", _text(), "teater-kencana"),
-    "movie": Field("Slug or number of a movie.", _text(), "laut-bercerita"),
+    "cursor": Field("The `next_cursor` of the page before; the first page without.", _ANY, "WyJKYWthcnRhIiwxXQ"),
+    "city": Field("Slug of a city.", _ANY, "jakarta"),
+    "cinema": Field("Slug or number of a cinema.", _ANY, "teater-kencana"),
+    "movie": Field("Slug or number of a movie.", _ANY, "laut-bercerita"),
     "date": Field(
-        "The cinema's local day.", {"type": "string", "format": "date", "pattern": "^20[0-9]{2}-"}, "2026-11-21"
+        "The cinema's local day.", {"type": "string", "pattern": "^(20[0-9]{2}-[0-9]{2}-[0-9]{2})?$"}, "2026-11-21"
     ),
     "since": Field(
         "A `version` that the caller has the seats of.",
         {"type": "integer", "minimum": 0, "maximum": SEAT_MAP_VERSION_MAX},
         1_795_000_000_000,
     ),
-    "closed": Field(
-        "With closed cases too.", {"type": "string", "enum": ["true", "false"], "default": "false"}, "true"
-    ),
+    "closed": Field("`true` adds what was closed.", _ANY, "true"),
 }
 
 REQUEST_HEADERS: dict[str, Field] = {

@@ -78,8 +78,9 @@ class Payments:
         """
         if (known := await self._ledger.recall_payment(request)) is not None:
             return known
+        hold_id = parse_hold_id(booking_id)
         try:
-            hold = await self._seats.open_payment(parse_hold_id(booking_id), subject)
+            hold = await self._seats.open_payment(hold_id, subject)
         except Refusal as refusal:
             raise await self._explain(booking_id, subject, refusal) from None
         intent = await self._intend(hold, subject, return_url, cancel_url)

@@ -289,3 +289,10 @@ async def test_a_hold_that_has_lapsed_is_gone_for_every_call(town):
         expired = await buyer.read(booking)
         assert (expired["status"], expired["status_reason"], expired["actions"]) == ("EXPIRED", "payment_timeout", [])
         await other.claim(showtime, "A1", "A2")
+
+
+async def test_an_id_that_is_none_is_nobodys_booking(town):
+    """Whatever is asked of it: 404, not a crash of the query that takes ids only."""
+    async with town.customer() as buyer:
+        for method, path in (("GET", ""), ("POST", "/cancel"), ("POST", "/payments"), ("GET", "/payments")):
+            assert (await buyer.call(method, f"/bookings/null,null{path}", 404))["code"] == "not_found"
