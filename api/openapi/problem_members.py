@@ -126,6 +126,8 @@ MEMBERS: dict[str, type[msgspec.Struct]] = {
     "auditorium_busy": Busy,
     "body_too_large": TooLarge,
     "rate_limited": Again,
+    "cool_down": Again,
+    "timed_out": Away,
     "overloaded": Away,
     "redis_unavailable": Away,
     "ledger_unavailable": Away,
