@@ -43,7 +43,7 @@ class Callers:
         self.client = client
         self.small = small
         self.headers = {"nobody": {}}
-        self.ids = {"code": "not_found", "session": "sess_unknown"}
+        self.ids = {"code": "not_found", "asset": "docs.js", "session": "sess_unknown"}
         self._shows = 0
 
     async def arrive(self):

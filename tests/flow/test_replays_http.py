@@ -141,6 +141,21 @@ async def test_a_repeated_freeze_does_not_undo_what_was_decided_since(quiet_town
         await buyer.claim(showtime, "A1")
 
 
+async def test_only_successes_are_kept(quiet_town):
+    """A block that Redis refuses leaves its key free: once the seat is free, the same request is a new one."""
+    async with quiet_town.customer() as buyer:
+        shop, key = Shop(quiet_town, buyer), uuid4().hex
+        _, showtime = await shop.showtime()
+        hold = await buyer.claim(showtime, "A1")
+        call = Call(f"/admin/showtimes/{showtime}/blocks", {"seats": ["A1"], "reason": "broken"}, token=shop.admin)
+        refused = await call.send(buyer.client, key)
+        assert (refused.status_code, refused.json()["code"]) == (409, "seats_taken")
+        await buyer.call("DELETE", f"/holds/{hold['id']}", 204)
+        made = await call.send(buyer.client, key)
+        assert (made.status_code, "Idempotency-Replayed" in made.headers) == (201, False)
+    assert (await quiet_town.seat_statuses(showtime))["A1"] == "BLOCKED"
+
+
 @pytest.mark.covers("004.18")
 @pytest.mark.parametrize("flushed", [False, True], ids=["with-redis", "after-FLUSHALL"])
 async def test_every_post_of_a_whole_purchase_is_repeated_and_nothing_changes(quiet_town, flushed):
