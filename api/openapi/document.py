@@ -26,6 +26,7 @@ JSON_TYPE = "application/json"
 SCHEMAS = "#/components/schemas/"
 TAGS = {
     "holds": "Claim seats of a showtime, and give them back.",
+    "my_holds": "A customer's own holds of all showtimes.",
     "seats": "Who may see what is free: maps, lists, bitmaps and changes.",
     "bookings": "From a hold to tickets.",
     "payments": "Sessions at a gateway, and what the gateway says of them.",
