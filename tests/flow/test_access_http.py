@@ -18,6 +18,8 @@ from tests.flow.conftest import guest
 from tests.flow.town import WEBHOOK_SECRET
 from tests.small_catalogue import PRICES
 
+pytestmark = pytest.mark.one_redis("who may call what is decided before any Redis")
+
 TABLE = Path(__file__).with_name("access_table.md")
 HEAD = """# Who may call what
 

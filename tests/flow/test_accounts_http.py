@@ -9,6 +9,8 @@ import pytest
 from engine.accounts.tokens import AUDIENCE, ISSUER
 from tests.flow.conftest import TOKEN_SECRET, guest
 
+pytestmark = pytest.mark.one_redis("accounts are in PostgreSQL")
+
 RINA = {"email": "Rina@Example.com", "password": "correct horse", "name": "Rina", "phone": "+62 812-345"}
 
 

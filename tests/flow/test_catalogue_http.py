@@ -8,6 +8,8 @@ import pytest
 from tests.flow.conftest import guest
 from tests.flow.test_holds_http import claim, refused
 
+pytestmark = pytest.mark.one_redis("what it shows comes from PostgreSQL")
+
 API = "/api/v1"
 
 

@@ -13,6 +13,8 @@ from tests.flow.conftest import guest, make_settings, open_client, run_parts
 from tests.flow.town import TOKEN_SECRET
 from tests.small_catalogue import small_catalogue
 
+pytestmark = pytest.mark.one_redis("the edge of HTTP comes before any Redis")
+
 NEW_SECRET, OLD_SECRET = "the new secret of the gateway", "the old secret of the gateway"
 MARKS = {
     "email": "marker.sari@example.com",

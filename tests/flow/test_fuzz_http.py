@@ -13,6 +13,8 @@ import pytest
 
 from tests.flow.town import open_town
 
+pytestmark = pytest.mark.one_redis("it looks for holes in HTTP, and takes long")
+
 SECONDS = int(os.environ.get("FUZZ_SECONDS", "25"))
 SEED = None if "FUZZ_SECONDS" in os.environ else 20_261_121
 """The suite makes the same requests up each time; `make fuzz` others, and prints their seed."""

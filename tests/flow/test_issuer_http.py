@@ -7,6 +7,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+pytestmark = pytest.mark.one_redis("an outside issuer's keys are in no Redis")
+
 KEY = ed25519.Ed25519PrivateKey.generate()
 
 

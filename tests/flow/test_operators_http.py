@@ -9,6 +9,8 @@ from engine.catalogue.demo_halls import DATA
 from tests.flow.conftest import guest
 from tests.flow.test_holds_http import claim, refused, statuses
 
+pytestmark = pytest.mark.one_redis("the scripts behind it run on every kind in tests/lua")
+
 ADMIN = "/api/v1/admin"
 
 

@@ -13,6 +13,8 @@ from engine.orders.gateways.signatures import SIGNATURE_HEADER, sign
 from tests.flow.posts import SCENARIOS, Call, Shop, user
 from tests.flow.town import WEBHOOK_SECRET, open_town, until
 
+pytestmark = pytest.mark.one_redis("what is kept in Redis is replayed on every kind in tests/lua")
+
 POSTS = [endpoint.path for endpoint in ENDPOINTS if endpoint.method == "POST"]
 NOT_KEPT = {
     "/auth/login": "tokens are never kept, so they cannot be given again; a repeat logs in again",

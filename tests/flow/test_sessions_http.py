@@ -15,6 +15,8 @@ from engine.accounts.users import Accounts
 from engine.errors import Refusal
 from tests.flow.conftest import open_client
 
+pytestmark = pytest.mark.one_redis("sessions are in PostgreSQL")
+
 EMAIL, PASSWORD = "rina@example.com", "correct horse"
 CHEAP = {"time_cost": 1, "memory_cost": 64, "parallelism": 1}
 TRIES, NOISY_TRIES_MAX = 200, 5
