@@ -7,6 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from api.wire import Timestamp
 from engine.errors import Outcome
+from engine.orders.records import BookingStatus
 from engine.seats.records import ShowtimeStatus
 
 
@@ -70,6 +71,12 @@ class Closed(msgspec.Struct):
     showtime_status: ShowtimeStatus
 
 
+class NotNow(msgspec.Struct):
+    """What the booking is now, where that is the reason."""
+
+    booking_status: BookingStatus | UnsetType = UNSET
+
+
 class NotOnSale(msgspec.Struct):
     """When sales begin."""
 
@@ -120,6 +127,8 @@ MEMBERS: dict[str, type[msgspec.Struct]] = {
     "too_many_seats": TooManySeats,
     "seats_taken": TakenSeats,
     "showtime_closed": Closed,
+    "not_payable": NotNow,
+    "not_cancellable": NotNow,
     "not_on_sale": NotOnSale,
     "hold_limit": HoldLimit,
     "seat_limit": SeatLimit,
@@ -143,6 +152,7 @@ _EXAMPLES: dict[type[msgspec.Struct], msgspec.Struct] = {
     TooManySeats: TooManySeats(10, [FieldError("/seats", "At most 10 seats.")]),
     TakenSeats: TakenSeats([TakenSeat("C7", "LOCKED")], 480_000, [["C9", "C10"]]),
     Closed: Closed("ENDED"),
+    NotNow: NotNow("CONFIRMED"),
     NotOnSale: NotOnSale("2026-11-21T03:00:00.000Z"),
     HoldLimit: HoldLimit(["0199c2a4-6b1e-7c3f-8a51-00020000002a"]),
     SeatLimit: SeatLimit(2),

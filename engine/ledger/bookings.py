@@ -84,7 +84,7 @@ class Bookings(LedgerPart):
             if subject is not None and booking["subject"] != subject:
                 raise Refusal("not_found")
             if booking["status"] != "CANCELLED" and not await _end(connection, UUID(booking_id), "CANCELLED", reason):
-                raise Refusal("not_cancellable", status=booking["status"])
+                raise Refusal("not_cancellable", booking_status=booking["status"])
         return True
 
     async def move_bookings(self, subject: str, new_subject: str, but: Sequence[str] = ()) -> int:

@@ -128,7 +128,7 @@ class Bookings:
             return answered
         booking = await self.read_booking(booking_id, subject)
         if booking.settling or booking.status not in ("HELD", "PENDING", "CANCELLED"):
-            raise Refusal("not_cancellable", status=booking.status)
+            raise Refusal("not_cancellable", booking_status=booking.status)
         cancelled = _ended(booking, "CANCELLED", booking.status_reason or "customer")
         durable = await self._ledger.cancel_booking(
             booking_id, subject, request=request, answer=msgspec.to_builtins(cancelled)

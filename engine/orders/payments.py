@@ -135,7 +135,7 @@ class Payments:
     async def _explain(self, booking_id: str, subject: str, refusal: Refusal) -> Refusal:
         """Say in the booking's words why its hold cannot be paid."""
         if refusal.code == "not_checked_out":
-            return Refusal("not_payable", "Check-out has not begun.", status="HELD")
+            return Refusal("not_payable", "Check-out has not begun.", booking_status="HELD")
         if refusal.code not in ("hold_expired", "not_found"):
             return refusal
         known = await self._ledger.read_booking(booking_id)
@@ -146,7 +146,7 @@ class Payments:
         if known.status == "CONFIRMED" or known.settling:
             return Refusal("already_paid")
         if known.status in ("CANCELLED", "REFUNDED"):
-            return Refusal("not_payable", status=known.status)
+            return Refusal("not_payable", booking_status=known.status)
         return Refusal("booking_expired")
 
     # --- The money

@@ -98,7 +98,8 @@ async def test_a_killed_worker_is_replaced(pool, redis_client, small, start_work
     first = start_worker()
     start_worker()
     counted = "SELECT count(*) FROM workers"
-    held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2"
+    held = """SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+              WHERE locktype = 'advisory' AND objsubid = 2 AND datname = current_database()"""
     await eventually(lambda: gives(world, counted, 2), 30)
     await eventually(lambda: gives(world, held, 64), 30)
     first.kill()

@@ -116,8 +116,8 @@ def test_readers_are_marked_from_version_7_on(folder: Path):
 
 
 def test_the_readers_of_the_engine_are_readers():
-    """Exactly the scripts named read_... are marked read-only."""
+    """Exactly the scripts named read_... and find_... are marked read-only."""
     scripts = load_scripts((7,))
     assert {name for name, script in scripts.items() if script.readonly} == {
-        name for name in scripts if name.startswith("read_")
+        name for name in scripts if name.startswith(("read_", "find_"))
     }

@@ -56,17 +56,23 @@ async def test_a_cancelled_showtime_never_sells_again(engine):
 
 
 async def test_a_frozen_showtime_opens_again(engine):
-    """Frozen refuses claims; under rebuilding everything that writes waits, reading goes on."""
+    """Frozen refuses claims, until an operator opens the showtime."""
     await engine.freeze_showtime(42, "frozen")
     with refused("showtime_closed"):
         await engine.claim_seats(42, ANNA, [1])
-    await engine.freeze_showtime(42, "rebuilding")
-    with pytest.raises(Unavailable) as caught:
-        await engine.claim_seats(42, ANNA, [1])
-    assert (caught.value.code, caught.value.outcome) == ("showtime_frozen", "definite")
     assert (await engine.read_seats(42)).status == "FROZEN"
     await engine.freeze_showtime(42, "open")
     assert (await engine.claim_seats(42, ANNA, [1])).seats == (1,)
+
+
+async def test_no_operator_opens_a_showtime_under_rebuilding(engine):
+    """Everything that writes waits for the load, reading goes on."""
+    for state in ("rebuilding", "open"):
+        await engine.freeze_showtime(42, state)
+        with pytest.raises(Unavailable) as caught:
+            await engine.claim_seats(42, ANNA, [1])
+        assert (caught.value.code, caught.value.outcome) == ("showtime_frozen", "definite")
+    assert (await engine.read_seats(42)).status == "FROZEN"
 
 
 async def test_a_changed_policy_holds_for_the_next_claim(engine, redis_client):
