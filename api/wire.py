@@ -139,17 +139,25 @@ def query_text(request: Request, name: str) -> str | None:
     """Give a query parameter, None if absent or empty.
 
     Raises:
-        InvalidInput: it holds U+0000, which PostgreSQL has no text for.
+        InvalidInput: it is given twice, or holds U+0000, which PostgreSQL has no text for.
     """
-    text = request.query_params.get(name)
-    if text and "\0" in text:
+    return _only_text(request, name) or None
+
+
+def _only_text(request: Request, name: str) -> str | None:
+    texts = request.query_params.getlist(name)
+    if not texts:
+        return None
+    if len(texts) > 1:
+        raise invalid_parameter(name, "It is given more than once.")
+    if "\0" in texts[0]:
         raise invalid_parameter(name, "The character U+0000 is not allowed.")
-    return text or None
+    return texts[0]
 
 
 def query_number(request: Request, name: str, *, least: int = 0, most: int = 2**63 - 1) -> int | None:
-    """Give a query parameter as a whole number in bounds, None if absent; `invalid_field` otherwise."""
-    text = query_text(request, name)
+    """Give a query parameter as a whole number in bounds, None if absent; `invalid_field` otherwise, also if empty."""
+    text = _only_text(request, name)
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 19 and least <= int(text) <= most):

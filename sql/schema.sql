@@ -279,9 +279,23 @@ CREATE TABLE refunds (
     status       text NOT NULL DEFAULT 'QUEUED' CHECK (status IN ('QUEUED', 'PROCESSING', 'SETTLED', 'MANUAL')),
     created_at   timestamptz NOT NULL DEFAULT now(),
     updated_at   timestamptz NOT NULL DEFAULT now(),
-    FOREIGN KEY (gateway, session_id) REFERENCES captures
+    -- What the customer or the cinema wrote; `reason` is a word.
+    comment        text,
+    attempts       integer NOT NULL DEFAULT 0,
+    -- When the worker asks the gateway next; NULL when nothing is to be asked any more.
+    due_at         timestamptz DEFAULT now(),
+    gateway_refund text,
+    failure_code   text,
+    -- Who settled it by hand, and what they wrote.
+    settled_by     text,
+    note           text,
+    settled_at     timestamptz,
+    FOREIGN KEY (gateway, session_id) REFERENCES captures,
+    CHECK ((due_at IS NOT NULL) = (status IN ('QUEUED', 'PROCESSING'))),
+    CHECK ((settled_at IS NOT NULL) = (status = 'SETTLED'))
 );
-CREATE INDEX refunds_open ON refunds (created_at) WHERE status IN ('QUEUED', 'PROCESSING');
+CREATE INDEX refunds_due ON refunds (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX refunds_by_status ON refunds (status, created_at DESC, id DESC);
 CREATE INDEX refunds_by_booking ON refunds (booking_id);
 CREATE INDEX refunds_by_session ON refunds (gateway, session_id);
 
@@ -306,6 +320,27 @@ END
 $$;
 CREATE TRIGGER refunds_within_capture AFTER INSERT OR UPDATE OF amount_minor, currency ON refunds
     FOR EACH ROW EXECUTE FUNCTION refunds_within_capture();
+
+-- Every time that a gateway was asked; `ended_at` NULL: the answer is not known (yet).
+CREATE TABLE refund_attempts (
+    refund_id uuid NOT NULL REFERENCES refunds,
+    attempt   integer NOT NULL CHECK (attempt > 0),
+    begun_at  timestamptz NOT NULL DEFAULT now(),
+    ended_at  timestamptz,
+    outcome   text CHECK (outcome IN ('SETTLED', 'PENDING', 'FAILED', 'UNKNOWN')),
+    error     text,
+    PRIMARY KEY (refund_id, attempt),
+    CHECK ((ended_at IS NULL) = (outcome IS NULL))
+);
+
+-- Which tickets a refund pays back, and how much for each. Refunds of money that bought nothing have none.
+CREATE TABLE refund_tickets (
+    refund_id    uuid NOT NULL REFERENCES refunds,
+    ticket_id    uuid NOT NULL REFERENCES tickets,
+    amount_minor bigint NOT NULL CHECK (amount_minor >= 0),
+    PRIMARY KEY (refund_id, ticket_id)
+);
+CREATE INDEX refund_tickets_by_ticket ON refund_tickets (ticket_id);
 
 -- What a person has to look at. Open until somebody closes it.
 CREATE TABLE cases (
@@ -389,6 +424,100 @@ CREATE TABLE block_seats (
     PRIMARY KEY (block_id, seat_index)
 );
 CREATE UNIQUE INDEX block_seats_live ON block_seats (showtime_id, seat_index) WHERE live;
+
+-- What has happened that somebody may want to be told of, once per business id. Mails and outgoing webhooks are
+-- made of it by the worker. The ledger writes it by itself, in the transaction of the change, whoever makes it:
+-- no way of ending a booking or a refund can forget to say so.
+CREATE TABLE announcements (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- Names the event outside, the same however often it is sent.
+    event_id    uuid NOT NULL UNIQUE DEFAULT gen_random_uuid(),
+    business_id text NOT NULL UNIQUE,
+    type        text NOT NULL,
+    showtime_id bigint,
+    booking_id  uuid,
+    refund_id   uuid,
+    data        jsonb NOT NULL DEFAULT '{}',
+    happened_at timestamptz NOT NULL DEFAULT now(),
+    -- When it was turned into mails and deliveries; NULL until then.
+    spread_at   timestamptz
+);
+CREATE INDEX announcements_unspread ON announcements (id) WHERE spread_at IS NULL;
+
+CREATE FUNCTION announce_new_bookings() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO announcements (business_id, type, showtime_id, booking_id, data)
+    SELECT 'booking.' || lower(fresh.status) || ':' || fresh.id, 'booking.' || lower(fresh.status),
+           fresh.showtime_id, fresh.id, jsonb_build_object('status_reason', fresh.status_reason)
+    FROM fresh WHERE fresh.status <> 'PENDING'
+    ON CONFLICT (business_id) DO NOTHING;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER announce_new_bookings AFTER INSERT ON bookings REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_new_bookings();
+
+CREATE FUNCTION announce_bookings() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO announcements (business_id, type, showtime_id, booking_id, data)
+    SELECT 'booking.' || lower(fresh.status) || ':' || fresh.id, 'booking.' || lower(fresh.status),
+           fresh.showtime_id, fresh.id,
+           jsonb_build_object('status_reason', fresh.status_reason, 'status_before', former.status)
+    FROM fresh JOIN former USING (id)
+    WHERE fresh.status <> former.status AND fresh.status <> 'PENDING'
+    ON CONFLICT (business_id) DO NOTHING;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER announce_bookings AFTER UPDATE ON bookings
+    REFERENCING OLD TABLE AS former NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_bookings();
+
+CREATE FUNCTION announce_new_refunds() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO announcements (business_id, type, showtime_id, booking_id, refund_id, data)
+    SELECT 'refund.queued:' || fresh.id, 'refund.queued', bookings.showtime_id, fresh.booking_id, fresh.id,
+           jsonb_build_object('reason', fresh.reason)
+    FROM fresh LEFT JOIN bookings ON bookings.id = fresh.booking_id
+    ON CONFLICT (business_id) DO NOTHING;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER announce_new_refunds AFTER INSERT ON refunds REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_new_refunds();
+
+-- A refund that fails again after an operator's retry is announced again.
+CREATE FUNCTION announce_refunds() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO announcements (business_id, type, showtime_id, booking_id, refund_id, data)
+    SELECT 'refund.' || lower(fresh.status) || ':' || fresh.id
+               || CASE fresh.status WHEN 'MANUAL' THEN ':' || fresh.attempts ELSE '' END,
+           'refund.' || lower(fresh.status), bookings.showtime_id, fresh.booking_id, fresh.id,
+           jsonb_build_object('reason', fresh.reason)
+    FROM fresh JOIN former USING (id) LEFT JOIN bookings ON bookings.id = fresh.booking_id
+    WHERE fresh.status <> former.status AND fresh.status IN ('SETTLED', 'MANUAL')
+    ON CONFLICT (business_id) DO NOTHING;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER announce_refunds AFTER UPDATE ON refunds
+    REFERENCING OLD TABLE AS former NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_refunds();
+
+CREATE FUNCTION announce_showtimes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO announcements (business_id, type, showtime_id, data)
+    SELECT 'showtime.cancelled:' || fresh.id, 'showtime.cancelled', fresh.id,
+           jsonb_build_object('status_reason', fresh.status_reason)
+    FROM fresh JOIN former USING (id)
+    WHERE fresh.status <> former.status AND fresh.status = 'CANCELLED'
+    ON CONFLICT (business_id) DO NOTHING;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER announce_showtimes AFTER UPDATE ON showtimes
+    REFERENCING OLD TABLE AS former NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_showtimes();
 
 -- The same rows as the ledger's callers read them: times in ms, lists oldest first.
 CREATE VIEW payment_records AS

@@ -94,13 +94,22 @@ def test_a_made_up_cursor_is_an_invalid_field(cursor):
     assert refusal.value.details["errors"][0]["pointer"] == "?cursor"
 
 
-@pytest.mark.parametrize("limit", ["0", "201", "-1", "x", "1.5", "%D9%A3", "9" * 50])
+@pytest.mark.parametrize("limit", ["", "0", "201", "-1", "x", "1.5", "%D9%A3", "9" * 50])
 def test_a_limit_out_of_bounds_is_an_invalid_field(limit):
     """Whole ASCII digits from 1 to 200, or the default."""
     with pytest.raises(InvalidInput):
         wire.page_limit(get(f"limit={limit}"))
     assert wire.page_limit(get("limit=7")) == 7
     assert wire.page_limit(get()) == 50
+
+
+@pytest.mark.parametrize("query", ["limit=5&limit=7", "limit=x&limit=7", "limit=&limit=7"])
+def test_a_parameter_that_is_given_twice_is_an_invalid_field(query):
+    """Nobody has to guess which of them counts."""
+    with pytest.raises(InvalidInput):
+        wire.page_limit(get(query))
+    with pytest.raises(InvalidInput):
+        wire.query_text(get(query), "limit")
 
 
 @pytest.mark.parametrize(
