@@ -178,7 +178,9 @@ CREATE TABLE bookings (
     currency      char(3) NOT NULL,
     expires_at    timestamptz NOT NULL,
     created_at    timestamptz NOT NULL DEFAULT now(),
-    updated_at    timestamptz NOT NULL DEFAULT now()
+    updated_at    timestamptz NOT NULL DEFAULT now(),
+    -- What the customer wrote; `status_reason` is a word.
+    comment       text
 );
 -- A booking's id begins with its time, so that this index also gives a customer's newest first.
 CREATE INDEX bookings_by_subject ON bookings (subject, id DESC);
@@ -290,6 +292,8 @@ CREATE TABLE refunds (
     settled_by     text,
     note           text,
     settled_at     timestamptz,
+    -- Attempts that were made before an operator last asked for more; those after them count towards the limit.
+    attempts_before integer NOT NULL DEFAULT 0,
     FOREIGN KEY (gateway, session_id) REFERENCES captures,
     CHECK ((due_at IS NOT NULL) = (status IN ('QUEUED', 'PROCESSING'))),
     CHECK ((settled_at IS NOT NULL) = (status = 'SETTLED'))
@@ -519,6 +523,45 @@ CREATE TRIGGER announce_showtimes AFTER UPDATE ON showtimes
     REFERENCING OLD TABLE AS former NEW TABLE AS fresh
     FOR EACH STATEMENT EXECUTE FUNCTION announce_showtimes();
 
+-- One word to one person, once per business id. The text is made when it is sent, of what the ledger says then.
+CREATE TABLE notifications (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    business_id text NOT NULL UNIQUE,
+    kind        text NOT NULL,
+    channel     text NOT NULL CHECK (channel IN ('mail', 'message')),
+    recipient   text NOT NULL,
+    locale      text NOT NULL,
+    showtime_id bigint,
+    booking_id  uuid,
+    refund_id   uuid,
+    data        jsonb NOT NULL DEFAULT '{}',
+    status      text NOT NULL DEFAULT 'QUEUED' CHECK (status IN ('QUEUED', 'SENT', 'SUPERSEDED', 'DEAD')),
+    attempts    integer NOT NULL DEFAULT 0,
+    -- When a worker tries next; while one tries, when another may.
+    due_at      timestamptz DEFAULT now(),
+    error       text,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    ended_at    timestamptz,
+    CHECK ((due_at IS NOT NULL) = (status = 'QUEUED')),
+    CHECK ((ended_at IS NULL) = (status = 'QUEUED'))
+);
+CREATE INDEX notifications_due ON notifications (channel, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX notifications_by_status ON notifications (status, id DESC);
+CREATE INDEX notifications_by_booking ON notifications (booking_id);
+
+-- Who wants to be told before an unpaid booking lapses. The booking itself lives in Redis.
+CREATE TABLE reminders (
+    booking_id  uuid PRIMARY KEY,
+    showtime_id bigint NOT NULL,
+    email       text NOT NULL,
+    phone       text,
+    locale      text NOT NULL,
+    -- When the worker looks whether it is still unpaid; NULL when it has looked.
+    due_at      timestamptz,
+    created_at  timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX reminders_due ON reminders (due_at) WHERE due_at IS NOT NULL;
+
 -- The same rows as the ledger's callers read them: times in ms, lists oldest first.
 CREATE VIEW payment_records AS
 SELECT session_id, gateway, booking_id, status, amount_minor, currency, payment_url, return_url,
@@ -532,6 +575,24 @@ SELECT captures.gateway, captures.session_id, captures.amount_minor, captures.cu
        ARRAY(SELECT seat_index FROM booking_seats WHERE booking_seats.booking_id = captures.booking_id
              ORDER BY seat_index) AS seats
 FROM captures LEFT JOIN bookings ON bookings.id = captures.booking_id;
+
+-- A refund as operators read it.
+CREATE VIEW refund_records AS
+SELECT refunds.id, refunds.business_id, refunds.gateway, refunds.session_id, refunds.booking_id,
+       bookings.showtime_id AS showtime, auditoriums.cinema_id, refunds.amount_minor, refunds.currency,
+       refunds.reason, refunds.comment, refunds.status, refunds.attempts, refunds.gateway_refund,
+       refunds.failure_code, refunds.settled_by, refunds.note, unix_ms(refunds.due_at) AS due_at_ms,
+       unix_ms(refunds.created_at) AS created_at_ms, unix_ms(refunds.updated_at) AS updated_at_ms,
+       unix_ms(refunds.settled_at) AS settled_at_ms,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('id', tickets.id, 'seat', tickets.seat,
+                                                     'amount_minor', refund_tickets.amount_minor)
+                                  ORDER BY tickets.seat_index), '[]')
+        FROM refund_tickets JOIN tickets ON tickets.id = refund_tickets.ticket_id
+        WHERE refund_tickets.refund_id = refunds.id) AS tickets
+FROM refunds
+LEFT JOIN bookings ON bookings.id = refunds.booking_id
+LEFT JOIN showtimes ON showtimes.id = bookings.showtime_id
+LEFT JOIN auditoriums ON auditoriums.id = showtimes.auditorium_id;
 
 CREATE VIEW booking_records AS
 SELECT id, showtime_id AS showtime, subject, email, phone, locale, status, status_reason, amount_minor,
@@ -551,9 +612,17 @@ SELECT id, showtime_id AS showtime, subject, email, phone, locale, status, statu
         FROM tickets WHERE booking_id = bookings.id) AS tickets,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('id', id, 'session_id', session_id,
                                                      'amount_minor', amount_minor, 'currency', currency,
-                                                     'reason', reason, 'status', status,
+                                                     'reason', reason, 'comment', comment, 'status', status,
                                                      'created_at_ms', unix_ms(created_at),
-                                                     'updated_at_ms', unix_ms(updated_at))
+                                                     'updated_at_ms', unix_ms(updated_at),
+                                                     'settled_at_ms', unix_ms(settled_at),
+                                                     'tickets',
+                                                     (SELECT coalesce(jsonb_agg(refund_tickets.ticket_id
+                                                                                ORDER BY tickets.seat_index), '[]')
+                                                      FROM refund_tickets
+                                                      JOIN tickets ON tickets.id = refund_tickets.ticket_id
+                                                      WHERE refund_tickets.refund_id = refunds.id))
                                   ORDER BY created_at, id), '[]')
-        FROM refunds WHERE booking_id = bookings.id) AS refunds
+        FROM refunds WHERE booking_id = bookings.id) AS refunds,
+       comment
 FROM bookings;
