@@ -107,6 +107,13 @@ GATEWAY_LATE_MS = 2 * SECOND_MS
 """A late payment of the fake gateway comes so long after its session has expired."""
 GATEWAY_DELIVERIES_MAX = 32
 """Events that the fake gateway delivers at the same time."""
+GATEWAY_PAGE_MAX = 500
+"""Events that it lists in one answer."""
+
+# --- Outgoing webhooks
+DELIVERY_LIFE_MS = 3 * DAY_MS
+"""After the event; an attempt that fails later is the last."""
+ENDPOINT_SECRET_BYTES = 32
 
 # --- Keys and streams
 KEYS_OUTLIVE_SHOW_MS = DAY_MS

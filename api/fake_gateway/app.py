@@ -4,6 +4,9 @@ POST /sessions                    open a session (signed by us)
 GET  /checkout/{session}          the page where the customer pays
 POST /checkout/{session}/pay      its form
 POST /sessions/{session}/simulate end a session at once (signed by us); answers after the webhook did
+POST /refunds                     money goes back (signed by us), once per refund id
+GET  /outcomes?since_ms=&after=   events since a time, delivered or not (signed by us)
+GET  /book                        every movement of money (signed by us)
 GET  /health
 """
 
@@ -21,18 +24,21 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from api.fake_gateway.book import BOOK_NAME
 from api.fake_gateway.cards import Ending, find_card
+from api.fake_gateway.counter import Counter
 from api.fake_gateway.courier import Courier, now_ms
+from api.fake_gateway.database import Database
 from api.fake_gateway.pages import checkout_page, missing_page
+from api.fake_gateway.refunds import Refunds
 from api.fake_gateway.store import AlreadyCapturedError, Session, Store
+from api.fake_gateway.wire import Guard, TooLargeError, json_answer, read_body
 from engine.errors import CommandError, Refusal
-from engine.limits import BODY_MAX_BYTES, SECOND_MS
 from engine.orders.gateways.fake import SessionOpened, Simulated
 from engine.orders.gateways.protocol import NewSession
-from engine.orders.gateways.signatures import SIGNATURE_HEADER, split_secrets, verify
+from engine.orders.gateways.signatures import split_secrets
 from engine.settings import Settings, load_settings
 
-STORE_NAME = "fake-gateway.sqlite3"
 WEBHOOK_PATH = "/api/v1/payments/webhook"
 ENDINGS: dict[str, Ending] = {"success": "captured", "failed": "failed", "expired": "expired"}
 PAGE_HEADERS = {
@@ -49,10 +55,6 @@ class SimulateRequest(msgspec.Struct, forbid_unknown_fields=True):
     """How a session is to end."""
 
     outcome: Literal["success", "failed", "expired"]
-
-
-class TooLargeError(Exception):
-    """The body is larger than anything that is meant for us."""
 
 
 def create_app(
@@ -75,9 +77,13 @@ def create_app(
         clock: Unix time in ms.
     """
     secrets = split_secrets(webhook_secret)
-    store = Store(data_dir / STORE_NAME)
-    courier = Courier(store, webhook_url, secrets[0], transport, clock)
-    till = Till(store, courier, public_url, secrets, clock)
+    database = Database(data_dir / BOOK_NAME)
+    store = Store(database)
+    refunds = Refunds(database, store)
+    courier = Courier(store, refunds, webhook_url, secrets[0], transport, clock)
+    guard = Guard(secrets, clock)
+    till = Till(store, courier, public_url, guard, clock)
+    counter = Counter(database, store, refunds, courier, guard, clock)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -88,7 +94,7 @@ def create_app(
             running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await running
-            store.close()
+            database.close()
 
     return Starlette(
         routes=[
@@ -96,9 +102,12 @@ def create_app(
             Route("/sessions/{session}/simulate", till.simulate, methods=["POST"]),
             Route("/checkout/{session}", till.show_checkout, methods=["GET"]),
             Route("/checkout/{session}/pay", till.pay, methods=["POST"]),
+            Route("/refunds", counter.refund, methods=["POST"]),
+            Route("/outcomes", counter.list_outcomes, methods=["GET"]),
+            Route("/book", counter.show_book, methods=["GET"]),
             Route("/health", _health, methods=["GET"]),
         ],
-        exception_handlers={Refusal: _refused, msgspec.DecodeError: _malformed, TooLargeError: _too_large},
+        exception_handlers={Refusal: _refused, msgspec.MsgspecError: _malformed, TooLargeError: _too_large},
         lifespan=lifespan,
     )
 
@@ -106,26 +115,24 @@ def create_app(
 class Till:
     """The handlers, and what they share."""
 
-    def __init__(
-        self, store: Store, courier: Courier, public_url: str, secrets: tuple[str, ...], clock: Callable[[], int]
-    ) -> None:
+    def __init__(self, store: Store, courier: Courier, public_url: str, guard: Guard, clock: Callable[[], int]) -> None:
         self._store = store
         self._courier = courier
         self._public_url = public_url.rstrip("/")
-        self._secrets = secrets
+        self._guard = guard
         self._clock = clock
 
     async def open_session(self, request: Request) -> Response:
         """Keep a session and tell where it is paid; 201, or 200 if it was there."""
-        session = msgspec.json.decode(await self._signed_body(request), type=NewSession)
+        session = msgspec.json.decode(await self._guard.read_body(request), type=NewSession)
         created = self._store.open_session(session)
         self._courier.wake()
         answer = SessionOpened(payment_url=f"{self._public_url}/checkout/{quote(session.session_id, safe='')}")
-        return _json(answer, 201 if created else 200)
+        return json_answer(answer, 201 if created else 200)
 
     async def simulate(self, request: Request) -> Response:
         """End a session at once; 200 after the webhook was asked, 409 once it is paid."""
-        outcome = msgspec.json.decode(await self._signed_body(request), type=SimulateRequest).outcome
+        outcome = msgspec.json.decode(await self._guard.read_body(request), type=SimulateRequest).outcome
         session = self._store.read_session(request.path_params["session"])
         if session is None:
             return Response(status_code=404)
@@ -135,7 +142,7 @@ class Till:
         except AlreadyCapturedError:
             return Response(status_code=409)
         assert event_id is not None
-        return _json(Simulated(event_id=event_id, webhook_status=await self._courier.deliver(event_id)), 200)
+        return json_answer(Simulated(event_id=event_id, webhook_status=await self._courier.deliver(event_id)), 200)
 
     async def show_checkout(self, request: Request) -> Response:
         """Show the page where the customer pays, or what became of the payment."""
@@ -143,7 +150,7 @@ class Till:
 
     async def pay(self, request: Request) -> Response:
         """Take the form, end the session as the card says, and show what became of it."""
-        number = _card_number(await _body(request))
+        number = _card_number(await read_body(request))
         session = self._store.read_session(request.path_params["session"])
         if session is None or session.state != "open":
             return _page(session)
@@ -155,12 +162,6 @@ class Till:
         if event_id is not None:
             await self._courier.deliver(event_id)
         return _page(self._store.read_session(session.session_id))
-
-    async def _signed_body(self, request: Request) -> bytes:
-        """Read a body that only the holder of our secret can have sent."""
-        body = await _body(request)
-        verify(self._secrets, request.headers.get(SIGNATURE_HEADER), body, self._clock() / SECOND_MS)
-        return body
 
 
 def create_app_from_env() -> Starlette:
@@ -185,16 +186,6 @@ def api_url(settings: Settings) -> str:
     return settings.public_url.rstrip("/") or f"http://{settings.host}:{settings.port}"
 
 
-async def _body(request: Request) -> bytes:
-    """Read a body of bounded size."""
-    chunks = bytearray()
-    async for chunk in request.stream():
-        chunks += chunk
-        if len(chunks) > BODY_MAX_BYTES:
-            raise TooLargeError
-    return bytes(chunks)
-
-
 def _card_number(form: bytes) -> str:
     """Read the form's only field; anything else counts as no number."""
     try:
@@ -204,7 +195,7 @@ def _card_number(form: bytes) -> str:
 
 
 async def _health(request: Request) -> Response:
-    return _json({"status": "ok"}, 200)
+    return json_answer({"status": "ok"}, 200)
 
 
 def _page(session: Session | None, problem: str = "") -> HTMLResponse:
@@ -213,18 +204,14 @@ def _page(session: Session | None, problem: str = "") -> HTMLResponse:
     return HTMLResponse(checkout_page(session, problem), 422 if problem else 200, PAGE_HEADERS)
 
 
-def _json(answer: object, status: int) -> Response:
-    return Response(msgspec.json.encode(answer), status, media_type="application/json")
-
-
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
-    return _json({"code": error.code, "detail": error.detail}, 401)
+    return json_answer({"code": error.code, "detail": error.detail}, 401)
 
 
 async def _malformed(request: Request, error: Exception) -> Response:
-    return _json({"code": "invalid_field", "detail": str(error)}, 422)
+    return json_answer({"code": "invalid_field", "detail": str(error)}, 422)
 
 
 async def _too_large(request: Request, error: Exception) -> Response:
-    return _json({"code": "body_too_large"}, 413)
+    return json_answer({"code": "body_too_large"}, 413)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import httpx
 import structlog
 
+from api.fake_gateway.refunds import Refunds
 from api.fake_gateway.store import Store
 from engine.limits import GATEWAY_DELIVERY_TIMEOUT_S, GATEWAY_RETRY_MAX_MS, GATEWAY_RETRY_MIN_MS, SECOND_MS
 from engine.orders.gateways.signatures import SIGNATURE_HEADER, sign
@@ -27,6 +28,7 @@ class Courier:
     def __init__(
         self,
         store: Store,
+        refunds: Refunds,
         webhook_url: str,
         secret: str,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -34,6 +36,7 @@ class Courier:
     ) -> None:
         """Prepare; `secret` signs the events, `clock` gives Unix time in ms."""
         self._store = store
+        self._refunds = refunds
         self._webhook_url = webhook_url
         self._secret = secret
         self._clock = clock
@@ -48,6 +51,7 @@ class Courier:
                 self._wake.clear()
                 now = self._clock()
                 self._store.end_due_sessions(now)
+                self._refunds.end_due(now)
                 for event_id in self._store.due_events(now):
                     self._start(event_id)
                 await self._sleep()

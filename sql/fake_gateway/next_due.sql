@@ -4,4 +4,6 @@ FROM (
     SELECT min(due_ms) AS due_ms FROM sessions WHERE due_ms IS NOT NULL
     UNION ALL
     SELECT min(due_ms) FROM events WHERE due_ms IS NOT NULL
+    UNION ALL
+    SELECT min(due_ms) FROM refunds WHERE due_ms IS NOT NULL
 )

@@ -10,7 +10,16 @@ import msgspec
 
 from engine.errors import InvalidInput, Refusal, Unavailable
 from engine.limits import GATEWAY_SIMULATE_TIMEOUT_S, GATEWAY_TIMEOUT_S
-from engine.orders.gateways.protocol import PAYMENT_SUCCESS, NewSession, PaymentEvent
+from engine.orders.gateways.protocol import (
+    PAYMENT_SUCCESS,
+    REFUND_FAILED,
+    REFUND_SETTLED,
+    NewSession,
+    PaymentEvent,
+    RefundOrder,
+    RefundState,
+    SessionOutcome,
+)
 from engine.orders.gateways.signatures import SIGNATURE_HEADER, sign, split_secrets, verify
 
 Outcome = Literal["success", "failed", "expired"]
@@ -27,6 +36,19 @@ class Simulated(msgspec.Struct, frozen=True):
 
     event_id: str
     webhook_status: int | None
+
+
+class OutcomePage(msgspec.Struct, frozen=True):
+    """Events in the order of their making; `next_after` asks for those behind, None at the end."""
+
+    items: list[SessionOutcome]
+    next_after: int | None
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Why the gateway says no."""
+
+    code: str
 
 
 class FakeGateway:
@@ -72,6 +94,27 @@ class FakeGateway:
             raise Unavailable("gateway_unavailable", f"the gateway answered {answer.status_code}", outcome="unknown")
         return msgspec.json.decode(answer.content, type=Simulated)
 
+    async def refund(self, order: RefundOrder) -> RefundState:
+        """Ask for money to go back; see `Gateway.refund`."""
+        answer = await self._post("/refunds", msgspec.json.encode(order), GATEWAY_TIMEOUT_S)
+        if answer.status_code in (409, 422):
+            raise Refusal("refund_refused", failure_code=msgspec.json.decode(answer.content, type=Refused).code)
+        if answer.status_code not in (200, 201):
+            raise Unavailable("gateway_unavailable", f"the gateway answered {answer.status_code}", outcome="unknown")
+        return msgspec.json.decode(answer.content, type=RefundState)
+
+    async def list_outcomes(self, since_ms: int) -> list[SessionOutcome]:
+        """List what has happened since then, delivered or not; see `Gateway.list_outcomes`."""
+        outcomes: list[SessionOutcome] = []
+        after: int | None = 0
+        while after is not None:
+            page = msgspec.json.decode(
+                await self._get(f"/outcomes?since_ms={since_ms}&after={after}"), type=OutcomePage
+            )
+            outcomes += page.items
+            after = page.next_after
+        return outcomes
+
     def read_event(self, headers: Mapping[str, str], body: bytes, now_s: float) -> PaymentEvent:
         """Verify and read an event; see `Gateway.read_event`."""
         verify(self._secrets, headers.get(SIGNATURE_HEADER), body, now_s)
@@ -84,6 +127,8 @@ class FakeGateway:
             raise Refusal("malformed_json", str(error)) from None
         if event.type == PAYMENT_SUCCESS and (event.amount_minor is None or event.currency is None):
             raise InvalidInput("/amount", "a payment.success carries amount and currency")
+        if event.type in (REFUND_SETTLED, REFUND_FAILED) and event.refund_id is None:
+            raise InvalidInput("/refund_id", f"a {event.type} names its refund")
         return event
 
     async def close(self) -> None:
@@ -91,13 +136,29 @@ class FakeGateway:
         await self._client.aclose()
 
     async def _post(self, path: str, body: bytes, timeout_s: float) -> httpx.Response:
+        return await self._send("POST", path, body, body, timeout_s)
+
+    async def _get(self, path: str) -> bytes:
+        """Read a page; what is signed is the path, so that no signature fits another one."""
+        answer = await self._send("GET", path, None, path.encode(), GATEWAY_TIMEOUT_S)
+        if answer.status_code != 200:
+            raise Unavailable("gateway_unavailable", f"the gateway answered {answer.status_code}")
+        return answer.content
+
+    async def _send(
+        self, method: str, path: str, body: bytes | None, signed: bytes, timeout_s: float
+    ) -> httpx.Response:
         if not self._secrets:
             raise Unavailable("gateway_unavailable", "SEATLOCK_WEBHOOK_SECRET is not set")
-        signature = sign(self._secrets[0], body, int(time.time()))
+        signature = sign(self._secrets[0], signed, int(time.time()))
         headers = {SIGNATURE_HEADER: signature, "Content-Type": "application/json"}
         try:
-            return await self._client.post(path, content=body, headers=headers, timeout=timeout_s)
+            return await self._client.request(method, path, content=body, headers=headers, timeout=timeout_s)
         except httpx.HTTPError as error:
+            # Without a connection nothing was asked for.
+            away = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
             raise Unavailable(
-                "gateway_unavailable", f"the gateway does not answer: {type(error).__name__}", outcome="unknown"
+                "gateway_unavailable",
+                f"the gateway does not answer: {type(error).__name__}",
+                outcome="definite" if away else "unknown",
             ) from None

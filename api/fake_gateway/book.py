@@ -1,0 +1,116 @@
+"""The fake gateway's book: double entry, never changed. Each movement of money is two postings that sum to zero.
+
+It knows nothing of what we believe: whoever wants to know what a customer has paid and got back asks here.
+"""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from api.fake_gateway.database import Database
+from engine.orders.gateways.protocol import RefundOrder
+
+BOOK_NAME = "fake-gateway.sqlite3"
+
+
+class Posting(msgspec.Struct, frozen=True):
+    """One side of an entry: minor units, negative where the money comes from."""
+
+    kind: Literal["capture", "refund"]
+    entry_id: str
+    session_id: str
+    account: Literal["customer", "clearing"]
+    amount: int
+    currency: str
+    at_ms: int
+
+
+class Account(msgspec.Struct, frozen=True):
+    """What a customer has paid for a session, and got back; minor units."""
+
+    paid: int
+    refunded: int
+    currency: str
+
+
+class Book(msgspec.Struct, frozen=True):
+    """The whole book, oldest first."""
+
+    postings: list[Posting]
+
+    def balances(self) -> dict[str, int]:
+        """Sum all postings, per currency; a book that is in order gives zeros."""
+        return _sums((posting.currency, posting.amount) for posting in self.postings)
+
+    def entries(self) -> dict[tuple[str, str], int]:
+        """Sum the postings of each entry; a book that is in order gives zeros."""
+        return _sums(((posting.kind, posting.entry_id), posting.amount) for posting in self.postings)
+
+    def sessions(self) -> dict[str, Account]:
+        """Tell for each session with money what its customer has paid and got back."""
+        mine = [posting for posting in self.postings if posting.account == "customer"]
+        paid = _sums((posting.session_id, -posting.amount) for posting in mine if posting.kind == "capture")
+        back = _sums((posting.session_id, posting.amount) for posting in mine if posting.kind == "refund")
+        currencies = {posting.session_id: posting.currency for posting in mine}
+        return {
+            session: Account(paid.get(session, 0), back.get(session, 0), currencies[session]) for session in currencies
+        }
+
+    def refunds(self) -> dict[str, int]:
+        """Tell what went back by each refund, by its id; the id is ours."""
+        mine = (posting for posting in self.postings if (posting.kind, posting.account) == ("refund", "customer"))
+        return _sums((posting.entry_id, posting.amount) for posting in mine)
+
+
+def read_book(data_dir: Path) -> Book:
+    """Read the book from the gateway's file, whether the gateway runs or not."""
+    file = data_dir / BOOK_NAME
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        rows = connection.execute(
+            "SELECT kind, entry_id, session_id, account, amount, currency, at_ms FROM postings ORDER BY posting_id"
+        )
+        return Book([Posting(*row) for row in rows])
+
+
+def list_postings(database: Database) -> Book:
+    """Read the book inside the gateway."""
+    return Book([Posting(*row) for row in database.run("list_postings")])
+
+
+def post_capture(database: Database, session_id: str, amount: int, currency: str, now_ms: int) -> None:
+    """Book money from a customer; inside the transaction that ends the session."""
+    _post(database, ("capture", session_id, session_id, currency, now_ms), {"customer": -amount, "clearing": amount})
+
+
+def post_refund(database: Database, order: RefundOrder, now_ms: int) -> None:
+    """Book money to a customer; inside the transaction that settles the refund."""
+    amount = order.amount_minor
+    named = ("refund", order.refund_id, order.session_id, order.currency, now_ms)
+    _post(database, named, {"clearing": -amount, "customer": amount})
+
+
+def _post(database: Database, named: tuple[str, str, str, str, int], amounts: dict[str, int]) -> None:
+    kind, entry_id, session_id, currency, at_ms = named
+    for account, amount in amounts.items():
+        database.run(
+            "add_posting",
+            kind=kind,
+            entry_id=entry_id,
+            session_id=session_id,
+            account=account,
+            amount=amount,
+            currency=currency,
+            at_ms=at_ms,
+        )
+
+
+def _sums(pairs: Iterable[tuple[Any, int]]) -> dict[Any, int]:
+    sums: dict[Any, int] = defaultdict(int)
+    for key, amount in pairs:
+        sums[key] += amount
+    return dict(sums)
