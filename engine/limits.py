@@ -117,6 +117,8 @@ ENDPOINT_SECRET_BYTES = 32
 
 # --- Keys and streams
 KEYS_OUTLIVE_SHOW_MS = DAY_MS
+ARCHIVE_AFTER_MS = 30 * DAY_MS
+"""So long after its end an EXPIRED or CANCELLED booking loses its seats in the ledger; money for it then goes back."""
 FACTS_PER_BATCH_MAX = 500
 LAPSES_PER_CALL_MAX = 100
 FACTS_READ_BLOCK_MS = 500
@@ -129,6 +131,7 @@ REBUILD_EVERY_MS = 250
 DUTY_EVERY_MS = SECOND_MS
 FIND_LOST_FACTS_EVERY_MS = 5 * SECOND_MS
 FORGET_REQUESTS_EVERY_MS = MINUTE_MS
+ARCHIVE_EVERY_MS = MINUTE_MS
 DUTY_BACKOFF_MAX_MS = 30 * SECOND_MS
 DUTY_BATCH_MAX = 50
 """Things that one round of a duty takes up."""
@@ -195,6 +198,36 @@ PASSWORD_HASHES_AT_ONCE = 2
 PASSWORD_QUEUE_MAX = 64
 EMAIL_LENGTH_MAX = 254
 
+# --- Notifications
+ANNOUNCEMENTS_PER_BATCH_MAX = 500
+"""Announcements that one transaction spreads; a cancelled showtime brings thousands."""
+NOTIFICATIONS_PER_BATCH_MAX = 80
+"""Notifications that a worker takes at once."""
+NOTIFICATIONS_AT_ONCE_MAX = 4
+"""Lines to a mail server, or to whoever takes messages, that a worker opens beside each other."""
+NOTIFICATION_TIMEOUT_S = 20
+"""How long connecting, and then each answer of a mail server, may take."""
+NOTIFICATION_BATCH_MAX_S = 120
+"""How long a batch may take; what is left of it then is another batch's."""
+NOTIFICATION_LEASE_MS = 3 * MINUTE_MS
+"""A notification whose worker has died is tried again after this."""
+NOTIFICATION_ATTEMPTS_MAX = 12
+"""Attempts that a server answered, or dropped; then a person must look. One that reached no server does not count."""
+NOTIFICATION_RETRY_MIN_MS = 5 * SECOND_MS
+NOTIFICATION_RETRY_MAX_MS = HOUR_MS
+"""Pauses between attempts grow from one to the other."""
+NOTIFICATION_ERROR_LENGTH_MAX = 500
+REMIND_BEFORE_MS = 3 * MINUTE_MS
+"""How long before its deadline somebody is reminded of an unpaid booking; of a shorter one, after half of its time."""
+REMIND_EVERY_MS = 5 * SECOND_MS
+REMINDER_PATIENCE_MS = 500
+"""How long a check-out waits for the ledger to take down a reminder; it comes without one then."""
+LOOKUP_EVERY_MS = 10 * MINUTE_MS
+"""One mail in this time for one booking and address, however often somebody asks."""
+MAIL_SINK_MESSAGE_BYTES_MAX = 8 * 1024 * 1024
+MAIL_SINK_MESSAGES_MAX = 2_000
+"""Mails that the mailbox of `dev` keeps; older ones go."""
+
 # --- Alternatives for taken seats
 ALTERNATIVES_MAX = 3
 ALTERNATIVES_REACH_SEATS = 120
@@ -254,3 +287,5 @@ assert TOKEN_LENGTH_MAX < HEADERS_MAX_BYTES
 assert WEBHOOK_WAIT_MS < GATEWAY_DELIVERY_TIMEOUT_S * SECOND_MS, "the gateway must wait for a 503 that we give"
 assert GATEWAY_DELIVERY_TIMEOUT_S < GATEWAY_SIMULATE_TIMEOUT_S
 assert GATEWAY_RETRY_MIN_MS < GATEWAY_RETRY_MAX_MS
+assert NOTIFICATION_RETRY_MIN_MS < NOTIFICATION_RETRY_MAX_MS
+assert NOTIFICATION_BATCH_MAX_S * SECOND_MS < NOTIFICATION_LEASE_MS, "two workers never send the same at once"

@@ -11,7 +11,7 @@ from engine import limits
 from engine.errors import CommandError
 
 PREFIX = "SEATLOCK_"
-SECRETS = ("webhook_secret", "token_secret", "database_url", "redis_url")
+SECRETS = ("webhook_secret", "token_secret", "database_url", "redis_url", "smtp_url", "message_webhook_secret")
 """Fields that may also be given as `SEATLOCK_<NAME>_FILE`, the path of a file that holds the value."""
 
 _DAY_S = limits.DAY_MS // limits.SECOND_MS
@@ -19,6 +19,7 @@ BOUNDS: Mapping[str, tuple[int, int]] = {
     "database_pool_max": (1, limits.DATABASE_POOL_CEILING),
     "port": (0, limits.PORT_MAX),
     "gateway_port": (0, limits.PORT_MAX),
+    "mail_sink_port": (0, limits.PORT_MAX),
     "token_ttl_s": (1, limits.REFRESH_TOKEN_TTL_S),
     "rate_selling_per_min": (1, limits.RATE_SETTING_MAX),
     "rate_reading_per_min": (1, limits.RATE_SETTING_MAX),
@@ -39,6 +40,8 @@ BOUNDS: Mapping[str, tuple[int, int]] = {
 SCHEMES: Mapping[str, tuple[str, ...]] = {
     "redis_url": ("redis://", "rediss://", "unix://"),
     "database_url": ("postgresql://", "postgres://"),
+    "smtp_url": ("smtp://", "smtps://", "smtp+starttls://"),
+    "message_webhook_url": ("https://", "http://"),
 }
 """How the URLs begin; nothing of a wrong one is said, for it may hold a password."""
 
@@ -75,6 +78,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cool_down: Literal["off", "customers", "everybody"] = "customers"
     cool_down_free_lapses: int = 3
     cool_down_s: int = 30
+    smtp_url: str = ""
+    mail_from: str = "tickets@localhost"
+    admin_emails: str = ""
+    message_webhook_url: str = ""
+    message_webhook_secret: str = ""
+    mail_sink_port: int = 0
     trusted_proxies: str = ""
     cors_origins: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -107,6 +116,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise CommandError("SEATLOCK_JWKS_URL must begin with https://, http:// or file:///")
         if not set(self.jwks_role_map.values()) <= {"staff", "manager", "admin"}:
             raise CommandError("SEATLOCK_JWKS_ROLES must be pairs such as box-office=staff,boss=manager,it=admin")
+
+    @property
+    def admin_addresses(self) -> list[str]:
+        """Who is told of what only a person can do."""
+        return [address.strip().lower() for address in self.admin_emails.split(",") if address.strip()]
 
     @property
     def jwks_role_map(self) -> dict[str, str]:
