@@ -180,12 +180,19 @@ CREATE TABLE bookings (
     created_at    timestamptz NOT NULL DEFAULT now(),
     updated_at    timestamptz NOT NULL DEFAULT now(),
     -- What the customer wrote; `status_reason` is a word.
-    comment       text
+    comment       text,
+    -- When the worker looks next at an overdue booking whose end could not be settled; NULL before its first look.
+    look_due      timestamptz,
+    -- When the seats of an ended booking were removed; the booking itself stays.
+    archived_at   timestamptz
 );
 -- A booking's id begins with its time, so that this index also gives a customer's newest first.
 CREATE INDEX bookings_by_subject ON bookings (subject, id DESC);
 CREATE INDEX bookings_by_showtime ON bookings (showtime_id, status);
-CREATE INDEX bookings_pending ON bookings (expires_at) WHERE status = 'PENDING';
+-- Whatever comes later: its deadline, or the next look. (GREATEST passes over NULL.)
+CREATE INDEX bookings_pending ON bookings (greatest(expires_at, look_due)) WHERE status = 'PENDING';
+CREATE INDEX bookings_to_archive ON bookings (updated_at)
+    WHERE status IN ('EXPIRED', 'CANCELLED') AND archived_at IS NULL;
 
 CREATE TABLE booking_seats (
     booking_id  uuid NOT NULL REFERENCES bookings,
@@ -268,6 +275,8 @@ CREATE TABLE tickets (
 CREATE UNIQUE INDEX tickets_live_seat ON tickets (showtime_id, seat_index) WHERE status IN ('SOLD', 'USED');
 CREATE INDEX tickets_by_booking ON tickets (booking_id);
 CREATE INDEX tickets_restock_due ON tickets (restock_due) WHERE restock_due IS NOT NULL;
+-- Which seats of one showtime still wait to go back to stock.
+CREATE INDEX tickets_to_restock ON tickets (showtime_id) WHERE restock_due IS NOT NULL;
 
 CREATE TABLE refunds (
     id           uuid PRIMARY KEY,
@@ -345,6 +354,25 @@ CREATE TABLE refund_tickets (
     PRIMARY KEY (refund_id, ticket_id)
 );
 CREATE INDEX refund_tickets_by_ticket ON refund_tickets (ticket_id);
+
+-- Showtimes that a cinema has cancelled, and what is still to be done about them.
+CREATE TABLE cancellations (
+    showtime_id   bigint PRIMARY KEY REFERENCES showtimes,
+    reason        text NOT NULL,
+    cancelled_by  text NOT NULL,
+    cancelled_at  timestamptz NOT NULL DEFAULT now(),
+    -- What it met: bookings with tickets or waiting for money, live tickets, and the money to go back, by currency.
+    bookings      integer NOT NULL,
+    tickets       integer NOT NULL,
+    money         jsonb NOT NULL,
+    -- When Redis was told, so that nothing is claimed or sold any more.
+    closed_at     timestamptz,
+    -- When a worker looks at it next; NULL once nothing is left but the refunds' way to the gateway.
+    due_at        timestamptz DEFAULT now(),
+    done_at       timestamptz,
+    CHECK ((done_at IS NULL) = (due_at IS NOT NULL))
+);
+CREATE INDEX cancellations_due ON cancellations (due_at) WHERE due_at IS NOT NULL;
 
 -- What a person has to look at. Open until somebody closes it.
 CREATE TABLE cases (
