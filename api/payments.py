@@ -115,7 +115,7 @@ async def simulate_outcome(request: Request) -> Response:
         raise Unavailable(
             "gateway_unavailable", f"The webhook answered {said}; the event comes again.", outcome="unknown"
         )
-    ended = SimulateAnswer(session_id, body.outcome, simulated.webhook_status)
+    ended = SimulateAnswer(session_id, simulated.outcome or body.outcome, simulated.webhook_status)
     async with once(pool, remembered) as run:
         run.answer = msgspec.to_builtins(ended)
     return answer(ended)

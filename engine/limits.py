@@ -105,8 +105,11 @@ GATEWAY_RETRY_MAX_MS = MINUTE_MS
 """The fake gateway asks again after growing pauses, until it is told 2xx."""
 GATEWAY_LATE_MS = 2 * SECOND_MS
 """A late payment of the fake gateway comes so long after its session has expired."""
+GATEWAY_REFUND_TIMEOUT_S = 10
 GATEWAY_DELIVERIES_MAX = 32
 """Events that the fake gateway delivers at the same time."""
+GATEWAY_FAULT_MAX_MS = MINUTE_MS
+"""How long the fake gateway may be told to hold back an answer or an event."""
 GATEWAY_PAGE_MAX = 500
 """Events that it lists in one answer."""
 
@@ -115,12 +118,29 @@ DELIVERY_LIFE_MS = 3 * DAY_MS
 """After the event; an attempt that fails later is the last."""
 ENDPOINT_SECRET_BYTES = 32
 
+# --- Refunds
+REFUND_ATTEMPTS_MAX = 5
+"""After so many attempts without success a person must see to a refund."""
+REFUND_TRIES_CEILING = 2 * REFUND_ATTEMPTS_MAX
+"""The same for attempts that no worker has lived to tell the end of."""
+REFUNDS_AT_ONCE_MAX = 8
+"""Refunds that one worker asks the gateway for at the same time."""
+REFUND_LEASE_MS = 30 * SECOND_MS
+"""A refund whose worker has died is taken up by another one after so long."""
+REFUND_RETRY_MAX_MS = HOUR_MS
+REFUND_LOOK_MAX_MS = 6 * HOUR_MS
+"""A refund that the gateway works on is asked after at least so often."""
+REFUND_PENDING_MAX_MS = 14 * DAY_MS
+"""One that it works on for longer is a matter for a person."""
+
 # --- Keys and streams
 KEYS_OUTLIVE_SHOW_MS = DAY_MS
 ARCHIVE_AFTER_MS = 30 * DAY_MS
 """So long after its end an EXPIRED or CANCELLED booking loses its seats in the ledger; money for it then goes back."""
 FACTS_PER_BATCH_MAX = 500
 LAPSES_PER_CALL_MAX = 100
+HOLDS_ENDED_PER_CALL_MAX = 25
+"""Holds of a cancelled showtime that one call ends; each may write a fact."""
 FACTS_READ_BLOCK_MS = 500
 """How long the worker's reader waits for new facts before it looks at its other duties."""
 FACT_GAP_MS = 10 * SECOND_MS
@@ -160,6 +180,18 @@ NOSCRIPT_REPEATS_MAX = 8
 """How often one call is repeated after Redis had forgotten its script."""
 KEY_NAMES_CACHED_MAX = 16_384
 """Key names that a process keeps ready, per showtime and script."""
+
+# --- Cancelled showtimes
+CANCELLABLE_AFTER_END_MS = 7 * DAY_MS
+"""So long after its end a showtime may still be cancelled: the projector breaks in the middle of a show."""
+CANCELLED_BOOKINGS_PER_BATCH_MAX = 100
+"""Bookings that one transaction ends or pays back; others wait for its locks."""
+CANCELLATION_SLICE_MS = SECOND_MS
+"""How long a worker stays at one cancellation before it looks at the others."""
+CANCELLATION_CACHE_TTL_MS = SECOND_MS
+"""How old the progress may be that a process shows: counting it reads all refunds of the showtime."""
+RESTOCKED_TICKETS_PER_ROUND_MAX = 200
+"""Tickets whose seats one round gives back to stock."""
 
 # --- Seat maps
 SNAPSHOTS_PER_SHOWTIME_MAX = 1_024
@@ -287,5 +319,6 @@ assert TOKEN_LENGTH_MAX < HEADERS_MAX_BYTES
 assert WEBHOOK_WAIT_MS < GATEWAY_DELIVERY_TIMEOUT_S * SECOND_MS, "the gateway must wait for a 503 that we give"
 assert GATEWAY_DELIVERY_TIMEOUT_S < GATEWAY_SIMULATE_TIMEOUT_S
 assert GATEWAY_RETRY_MIN_MS < GATEWAY_RETRY_MAX_MS
+assert 2 * GATEWAY_REFUND_TIMEOUT_S * SECOND_MS < REFUND_LEASE_MS, "the living are not taken for dead"
 assert NOTIFICATION_RETRY_MIN_MS < NOTIFICATION_RETRY_MAX_MS
 assert NOTIFICATION_BATCH_MAX_S * SECOND_MS < NOTIFICATION_LEASE_MS, "two workers never send the same at once"

@@ -20,6 +20,7 @@ BOUNDS: Mapping[str, tuple[int, int]] = {
     "port": (0, limits.PORT_MAX),
     "gateway_port": (0, limits.PORT_MAX),
     "mail_sink_port": (0, limits.PORT_MAX),
+    "refund_retry_min_ms": (1, limits.REFUND_RETRY_MAX_MS),
     "token_ttl_s": (1, limits.REFRESH_TOKEN_TTL_S),
     "rate_selling_per_min": (1, limits.RATE_SETTING_MAX),
     "rate_reading_per_min": (1, limits.RATE_SETTING_MAX),
@@ -58,6 +59,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     public_url: str = ""
     gateway_url: str = ""
     gateway_port: int = 0
+    gateway_faults: str = ""
+    refund_retry_min_ms: int = 2000
     simulate_payments: bool = False
     return_url_origins: str = ""
     webhook_secret: str = ""

@@ -8,6 +8,8 @@ import time
 import httpx
 
 from api.fake_gateway.app import create_app
+from api.fake_gateway.faults import parse_faults
+from engine.errors import Refusal
 from engine.orders.gateways.fake import FakeGateway
 from engine.orders.gateways.protocol import NewSession
 from engine.orders.gateways.signatures import SIGNATURE_HEADER, verify
@@ -21,11 +23,17 @@ class Seller(httpx.AsyncBaseTransport):
     def __init__(self):
         self.answers = []
         self.events = []
+        self.forgeries = []
         self.heard = asyncio.Event()
 
     async def handle_async_request(self, request):
         body = await request.aread()
-        verify((SECRET,), request.headers.get(SIGNATURE_HEADER), body, time.time())
+        try:
+            verify((SECRET,), request.headers.get(SIGNATURE_HEADER), body, time.time())
+        except Refusal:
+            self.forgeries.append(json.loads(body))
+            self.heard.set()
+            return httpx.Response(401)
         self.events.append(json.loads(body))
         self.heard.set()
         answer = self.answers.pop(0) if self.answers else 200
@@ -51,13 +59,14 @@ class Clock:
 
 
 @contextlib.asynccontextmanager
-async def till(folder, seller, clock=None):
+async def till(folder, seller, clock=None, faults=""):
     """Run a fake gateway over a folder; gives our client of it, and a browser."""
     app = create_app(
         data_dir=folder,
         public_url="http://till",
         webhook_url="http://seller/webhook",
         webhook_secret=SECRET,
+        faults=parse_faults(faults),
         transport=seller,
         clock=clock or Clock(),
     )

@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Literal
 from urllib.parse import parse_qs, quote
 
 import httpx
@@ -29,18 +28,21 @@ from api.fake_gateway.cards import Ending, find_card
 from api.fake_gateway.counter import Counter
 from api.fake_gateway.courier import Courier, now_ms
 from api.fake_gateway.database import Database
+from api.fake_gateway.faults import Faults, parse_faults
 from api.fake_gateway.pages import checkout_page, missing_page
 from api.fake_gateway.refunds import Refunds
-from api.fake_gateway.store import AlreadyCapturedError, Session, Store
-from api.fake_gateway.wire import Guard, TooLargeError, json_answer, read_body
+from api.fake_gateway.store import AlreadyCapturedError, Session, Store, tell
+from api.fake_gateway.wire import Guard, TooLargeError, hang, json_answer, read_body
 from engine.errors import CommandError, Refusal
-from engine.orders.gateways.fake import SessionOpened, Simulated
-from engine.orders.gateways.protocol import NewSession
+from engine.orders.gateways.fake import Outcome, SessionOpened, Simulated
+from engine.orders.gateways.protocol import PAYMENT_SUCCESS, NewSession
 from engine.orders.gateways.signatures import split_secrets
 from engine.settings import Settings, load_settings
 
 WEBHOOK_PATH = "/api/v1/payments/webhook"
-ENDINGS: dict[str, Ending] = {"success": "captured", "failed": "failed", "expired": "expired"}
+DECLINED = "card_declined"
+ENDINGS: dict[Outcome, Ending] = {"success": "captured", "failed": "failed", "expired": "expired"}
+OUTCOMES = {ending: outcome for outcome, ending in ENDINGS.items()}
 PAGE_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -54,7 +56,7 @@ PAGE_HEADERS = {
 class SimulateRequest(msgspec.Struct, forbid_unknown_fields=True):
     """How a session is to end."""
 
-    outcome: Literal["success", "failed", "expired"]
+    outcome: Outcome
 
 
 def create_app(
@@ -63,6 +65,7 @@ def create_app(
     public_url: str,
     webhook_url: str,
     webhook_secret: str,
+    faults: Faults | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     clock: Callable[[], int] = now_ms,
 ) -> Starlette:
@@ -73,17 +76,19 @@ def create_app(
         public_url: where customers' browsers reach it.
         webhook_url: the address that is told of every payment.
         webhook_secret: what signs the events, and the requests to us; several with commas between while changing.
+        faults: what it does wrong; nothing without.
         transport: another way to the webhook than TCP.
         clock: Unix time in ms.
     """
     secrets = split_secrets(webhook_secret)
     database = Database(data_dir / BOOK_NAME)
-    store = Store(database)
+    faults = faults or Faults()
+    store = Store(database, faults)
     refunds = Refunds(database, store)
-    courier = Courier(store, refunds, webhook_url, secrets[0], transport, clock)
+    courier = Courier(store, refunds, webhook_url, secrets[0], faults, transport, clock)
     guard = Guard(secrets, clock)
-    till = Till(store, courier, public_url, guard, clock)
-    counter = Counter(database, store, refunds, courier, guard, clock)
+    till = Till(store, courier, public_url, guard, faults, clock)
+    counter = Counter(database, store, refunds, courier, guard, faults, clock)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -115,20 +120,29 @@ def create_app(
 class Till:
     """The handlers, and what they share."""
 
-    def __init__(self, store: Store, courier: Courier, public_url: str, guard: Guard, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, store: Store, courier: Courier, public_url: str, guard: Guard, faults: Faults, clock: Callable[[], int]
+    ) -> None:
         self._store = store
         self._courier = courier
         self._public_url = public_url.rstrip("/")
         self._guard = guard
+        self._faults = faults
         self._clock = clock
 
     async def open_session(self, request: Request) -> Response:
         """Keep a session and tell where it is paid; 201, or 200 if it was there."""
         session = msgspec.json.decode(await self._guard.read_body(request), type=NewSession)
+        attempt = self._store.count_attempt("session", session.session_id)
+        silence = self._faults.silence("session", session.session_id, attempt)
+        if silence == "not_done":
+            return await hang(self._faults)
         created = self._store.open_session(session)
         self._courier.wake()
+        if created and self._faults.forges(session.session_id):
+            self._courier.forge(tell(session, PAYMENT_SUCCESS))
         answer = SessionOpened(payment_url=f"{self._public_url}/checkout/{quote(session.session_id, safe='')}")
-        return json_answer(answer, 201 if created else 200)
+        return await hang(self._faults) if silence else json_answer(answer, 201 if created else 200)
 
     async def simulate(self, request: Request) -> Response:
         """End a session at once; 200 after the webhook was asked, 409 once it is paid."""
@@ -136,13 +150,15 @@ class Till:
         session = self._store.read_session(request.path_params["session"])
         if session is None:
             return Response(status_code=404)
-        code = "card_declined" if outcome == "failed" else None
+        ending, code = self._fate(session, ENDINGS[outcome], DECLINED if outcome == "failed" else None)
         try:
-            event_id = self._store.end_session(session, ENDINGS[outcome], self._clock(), code)
+            event_id = self._store.end_session(session, ending, self._clock(), code)
         except AlreadyCapturedError:
             return Response(status_code=409)
         assert event_id is not None
-        return json_answer(Simulated(event_id=event_id, webhook_status=await self._courier.deliver(event_id)), 200)
+        again = session.state == "captured"
+        status = await self._courier.deliver(event_id, asked=again)
+        return json_answer(Simulated(event_id=event_id, webhook_status=status, outcome=OUTCOMES[ending]), 200)
 
     async def show_checkout(self, request: Request) -> Response:
         """Show the page where the customer pays, or what became of the payment."""
@@ -157,11 +173,19 @@ class Till:
         card = find_card(number)
         if card is None:
             return _page(session, "This till does not know that card. Choose one of the numbers below.")
-        event_id = self._store.end_session(session, card.ending, self._clock(), card.failure_code)
+        ending, code = self._fate(session, card.ending, card.failure_code)
+        event_id = self._store.end_session(session, ending, self._clock(), code)
         self._courier.wake()
         if event_id is not None:
             await self._courier.deliver(event_id)
         return _page(self._store.read_session(session.session_id))
+
+    def _fate(self, session: Session, ending: Ending, failure_code: str | None) -> tuple[Ending, str | None]:
+        """Say how a session ends that was to end so."""
+        if ending != "captured" or session.state == "captured":
+            return ending, failure_code
+        attempt = self._store.count_attempt("pay", session.session_id)
+        return ("failed", DECLINED) if self._faults.declines(session.session_id, attempt) else (ending, failure_code)
 
 
 def create_app_from_env() -> Starlette:
@@ -178,6 +202,7 @@ def create_app_from_env() -> Starlette:
         public_url=settings.gateway_url or f"http://{settings.host}:{settings.gateway_port}",
         webhook_url=api_url(settings) + WEBHOOK_PATH,
         webhook_secret=settings.webhook_secret,
+        faults=parse_faults(settings.gateway_faults),
     )
 
 

@@ -9,9 +9,10 @@ from starlette.responses import Response
 from api.fake_gateway.book import list_postings
 from api.fake_gateway.courier import Courier
 from api.fake_gateway.database import Database
+from api.fake_gateway.faults import Faults
 from api.fake_gateway.refunds import Course, RefundRefusedError, Refunds
 from api.fake_gateway.store import Store
-from api.fake_gateway.wire import Guard, json_answer
+from api.fake_gateway.wire import Guard, hang, json_answer
 from engine.orders.gateways.fake import Refused
 from engine.orders.gateways.protocol import RefundOrder
 
@@ -26,6 +27,7 @@ class Counter:
         refunds: Refunds,
         courier: Courier,
         guard: Guard,
+        faults: Faults,
         clock: Callable[[], int],
     ) -> None:
         self._database = database
@@ -33,17 +35,28 @@ class Counter:
         self._refunds = refunds
         self._courier = courier
         self._guard = guard
+        self._faults = faults
         self._clock = clock
 
     async def refund(self, request: Request) -> Response:
         """Give money back, or say how that refund stands; 409 or 422 with a code when it cannot go back."""
         order = msgspec.json.decode(await self._guard.read_body(request), type=RefundOrder)
+        attempt = self._store.count_attempt("refund", order.refund_id)
+        silence = self._faults.silence("refund", order.refund_id, attempt)
+        if silence == "not_done":
+            return await hang(self._faults)
         try:
-            state = self._refunds.ask(order, self._clock(), lambda _id, _attempt: Course())
+            state = self._refunds.ask(order, self._clock(), self._decide)
         except RefundRefusedError as error:
             return json_answer(Refused(error.code), error.status)
         self._courier.wake()
-        return json_answer(state, 200)
+        return await hang(self._faults) if silence else json_answer(state, 200)
+
+    def _decide(self, refund_id: str, attempt: int) -> Course:
+        return Course(
+            "FAILED" if self._faults.fails_refund(refund_id, attempt) else "SETTLED",
+            self._faults.refund_pending_ms(refund_id, attempt),
+        )
 
     async def list_outcomes(self, request: Request) -> Response:
         """List events since a time, whether they were delivered or not."""

@@ -9,8 +9,8 @@ from typing import Any
 
 from engine.paths import SQL_DIR
 
-VERSION = 1
-"""Of the tables; `user_version` in the file."""
+STEPS = ("book", "faults")
+"""Each brings the tables one version further; `user_version` in the file counts them."""
 
 
 class Database:
@@ -25,8 +25,9 @@ class Database:
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")
         self._connection.executescript(_statement("schema"))
-        if self._connection.execute("PRAGMA user_version").fetchone()[0] < VERSION:
-            self._connection.executescript(_statement("book"))
+        done: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        for step in STEPS[done:]:
+            self._connection.executescript(_statement(step))
 
     def close(self) -> None:
         """Close the file."""

@@ -8,6 +8,7 @@ import msgspec
 from api.fake_gateway.book import post_capture
 from api.fake_gateway.cards import Ending
 from api.fake_gateway.database import Database
+from api.fake_gateway.faults import Faults
 from engine.limits import GATEWAY_DELIVERIES_MAX, GATEWAY_LATE_MS, GATEWAY_PAGE_MAX
 from engine.orders.gateways.fake import OutcomePage
 from engine.orders.gateways.protocol import (
@@ -31,6 +32,20 @@ class Session(NewSession, frozen=True, kw_only=True):
     state: State
 
 
+class EventRow(msgspec.Struct, frozen=True):
+    """An event, how often it was sent and accepted, and when it is to be sent next."""
+
+    body: bytes
+    attempts: int
+    accepted: int
+    due_ms: int | None
+
+    @property
+    def event(self) -> PaymentEvent:
+        """What it tells."""
+        return msgspec.json.decode(self.body, type=PaymentEvent)
+
+
 class AlreadyCapturedError(Exception):
     """The session's money has been taken; it can end in no other way."""
 
@@ -38,8 +53,16 @@ class AlreadyCapturedError(Exception):
 class Store:
     """Sessions, and events until the webhook has accepted them."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, faults: Faults) -> None:
         self._database = database
+        self._faults = faults
+
+    def count_attempt(self, kind: str, name: str) -> int:
+        """Count one more attempt at something, and give its number, from 1; not kept while nothing goes wrong."""
+        if not self._faults.any:
+            return 1
+        made: int = self._database.run("count_attempt", kind=kind, about=name).fetchone()["made"]
+        return made
 
     def open_session(self, session: NewSession) -> bool:
         """Keep a new session; False if it was there already, which changes nothing."""
@@ -72,14 +95,7 @@ class Store:
                 post_capture(self._database, session.session_id, session.amount_minor, session.currency, now_ms)
             if ending not in EVENT_TYPES:
                 return None
-            event = PaymentEvent(
-                id=f"evt_{uuid4().hex}",
-                type=EVENT_TYPES[ending],
-                session_id=session.session_id,
-                amount_minor=session.amount_minor,
-                currency=session.currency,
-                failure_code=failure_code,
-            )
+            event = tell(session, EVENT_TYPES[ending], failure_code)
             self.add_event(event, now_ms)
             return event.id
 
@@ -97,14 +113,13 @@ class Store:
         rows = self._database.run("due_events", now_ms=now_ms, limit=GATEWAY_DELIVERIES_MAX).fetchall()
         return [row["event_id"] for row in rows]
 
-    def read_event(self, event_id: str) -> tuple[bytes, int]:
-        """Give an event's body and how often it was sent."""
-        row = self._database.run("read_event", event_id=event_id).fetchone()
-        return row["body"], row["attempts"]
+    def read_event(self, event_id: str) -> EventRow:
+        """Read an event for its delivery."""
+        return msgspec.convert(dict(self._database.run("read_event", event_id=event_id).fetchone()), EventRow)
 
-    def note_delivery(self, event_id: str, next_due_ms: int | None) -> None:
-        """Note that an event was sent, and when it will be again; None when it was accepted."""
-        self._database.run("event_attempted", event_id=event_id, due_ms=next_due_ms)
+    def note_delivery(self, event_id: str, next_due_ms: int | None, *, accepted: bool) -> None:
+        """Note that an event was sent, and when it will be again; None when it will not."""
+        self._database.run("event_attempted", event_id=event_id, due_ms=next_due_ms, accepted=accepted)
 
     def next_due_ms(self) -> int | None:
         """Tell when anything is to be done next."""
@@ -112,14 +127,15 @@ class Store:
         return due_ms
 
     def add_event(self, event: PaymentEvent, now_ms: int) -> None:
-        """Queue an event for the webhook; inside the transaction of what it tells of."""
+        """Queue an event for the webhook, now or as the faults have it; inside the transaction of what it tells of."""
+        delay_ms = self._faults.event_delay_ms(event.type, event.refund_id or event.session_id)
         self._database.run(
             "add_event",
             event_id=event.id,
             session_id=event.session_id,
             type=event.type,
             body=msgspec.json.encode(event),
-            due_ms=now_ms,
+            due_ms=None if delay_ms is None else now_ms + delay_ms,
             now_ms=now_ms,
         )
 
@@ -131,3 +147,15 @@ class Store:
             for row in rows
         ]
         return OutcomePage(items, rows[-1]["number"] if len(rows) == GATEWAY_PAGE_MAX else None)
+
+
+def tell(session: NewSession, event_type: str, failure_code: str | None = None) -> PaymentEvent:
+    """Say how a session ended."""
+    return PaymentEvent(
+        id=f"evt_{uuid4().hex}",
+        type=event_type,
+        session_id=session.session_id,
+        amount_minor=session.amount_minor,
+        currency=session.currency,
+        failure_code=failure_code,
+    )

@@ -1,11 +1,13 @@
 """Reading what was sent to the fake gateway, and who may send it."""
 
+import asyncio
 from collections.abc import Callable
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.fake_gateway.faults import Faults
 from engine.limits import BODY_MAX_BYTES, SECOND_MS
 from engine.orders.gateways.signatures import SIGNATURE_HEADER, verify
 
@@ -63,3 +65,9 @@ async def read_body(request: Request) -> bytes:
 def json_answer(answer: object, status: int) -> Response:
     """Answer in JSON."""
     return Response(msgspec.json.encode(answer), status, media_type="application/json")
+
+
+async def hang(faults: Faults) -> Response:
+    """Give no answer for longer than anybody waits, then one that says nothing."""
+    await asyncio.sleep(faults.hang_ms / SECOND_MS)
+    return Response(status_code=504)

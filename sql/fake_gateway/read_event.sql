@@ -1,2 +1,2 @@
 -- Read an event for its delivery.
-SELECT body, attempts FROM events WHERE event_id = :event_id
+SELECT body, attempts, accepted, due_ms FROM events WHERE event_id = :event_id

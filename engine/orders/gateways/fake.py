@@ -32,10 +32,12 @@ class SessionOpened(msgspec.Struct, frozen=True):
 
 
 class Simulated(msgspec.Struct, frozen=True):
-    """What came of a simulated outcome: how our webhook answered, or None if it did not answer."""
+    """What came of a simulated outcome: how our webhook answered, or None if it was not asked or did not answer."""
 
     event_id: str
     webhook_status: int | None
+    outcome: Outcome | None = None
+    """How the session has ended; a fault may decline what was to succeed."""
 
 
 class OutcomePage(msgspec.Struct, frozen=True):
