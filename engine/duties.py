@@ -145,7 +145,7 @@ class Duties:
                     log.info("booking_expired", booking=booking_id)
             except SeatlockError as error:
                 log.warning("booking_not_expired", booking=booking_id, error=error.code)
-        return 0
+        return len(overdue)
 
     async def apply_blocks(self) -> int:
         """Tell Redis of blocks, and of their ends, that it was not told of; end those whose time has come."""

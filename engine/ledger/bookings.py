@@ -132,12 +132,12 @@ class Bookings(LedgerPart):
             await connection.execute(query("move_booking_deadline"), UUID(booking_id), moment(expires_at_ms))
 
     async def overdue_bookings(self, limit: int) -> list[str]:
-        """Give ids of PENDING bookings whose deadline in the ledger passed a while ago.
+        """Take PENDING bookings whose deadline in the ledger passed a while ago; each is given again after 10 s.
 
         Raises:
             Unavailable: `ledger_unavailable`.
         """
-        async with reading(self.pool) as connection:
+        async with transaction(self.pool) as connection:
             rows = await connection.fetch(query("overdue_bookings"), limit)
         return [str(row["id"]) for row in rows]
 

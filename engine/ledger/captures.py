@@ -164,6 +164,8 @@ async def _refuse_at_once(connection: Any, event: GatewayEvent, payment: Any) ->
         return "duplicate_payment"
     if booking["status"] not in ("PENDING", "EXPIRED"):
         return f"booking_{booking['status'].lower()}"
+    if booking["archived_at"] is not None:
+        return "booking_archived"  # nobody knows its seats any more
     if await connection.fetchval(query("find_showtime_status"), booking["showtime_id"]) == "CANCELLED":
         return "showtime_cancelled"
     # A newer session may have been opened for other seats at another price.

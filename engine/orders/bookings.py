@@ -229,6 +229,7 @@ def _from_ledger(known: ledger_records.Booking) -> Booking:
         seats=known.seats,
         currency=known.currency,
         expires_at_ms=known.expires_at_ms,
+        ledger_amount_minor=known.amount_minor,
         now_ms=time.time_ns() // 1_000_000,
         payments=known.payments,
         tickets=known.tickets,

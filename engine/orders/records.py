@@ -44,6 +44,7 @@ class Booking(msgspec.Struct, frozen=True, kw_only=True):
         settling: its money has come, and what becomes of it is not yet decided.
         expires_at_ms: by Redis' clock while its hold lives.
         now_ms: the clock by which the time left is computed.
+        ledger_amount_minor: what the ledger keeps of its price, longer than the seats of an ended booking.
         payments, tickets, refunds: oldest first; empty while the ledger does not have the booking.
         actions: what the owner may do next.
         replayed: the answer to a request that was made before.
@@ -61,6 +62,7 @@ class Booking(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     expires_at_ms: int
     now_ms: int
+    ledger_amount_minor: int = 0
     payments: tuple[Payment, ...] = ()
     tickets: tuple[Ticket, ...] = ()
     refunds: tuple[Refund, ...] = ()
@@ -69,5 +71,5 @@ class Booking(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def amount_minor(self) -> int:
-        """The sum of the seats' prices."""
-        return sum(seat.price_minor for seat in self.seats)
+        """The sum of the seats' prices, known for longer than the seats are."""
+        return sum(seat.price_minor for seat in self.seats) or self.ledger_amount_minor

@@ -22,6 +22,7 @@ PLANS = {
     "overdue_bookings": ("bookings_pending", "50"),
     "due_captures": ("captures_open", "50"),
     "due_restocks": ("tickets_restock_due", "50"),
+    "due_refunds": ("refunds_due", "8, 'fake', '30 s'"),
     "due_blocks": ("blocks_apply_due", "50"),
     "due_releases": ("blocks_release_due", "50"),
     "find_live_payment": ("payments_by_booking", "'00000000-0000-7000-8000-000000000001', 0"),
@@ -35,6 +36,7 @@ PLANS = {
     "list_open_cases": ("cases_open", "NULL, 50"),
     "read_request": ("requests_pkey", "'key'"),
     "forget_old_requests": ("requests_by_age", "50"),
+    "due_archives": ("bookings_to_archive", "'30 days', 50"),
 }
 """The index that a statement must use, and values to ask it with."""
 

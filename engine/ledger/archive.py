@@ -1,0 +1,24 @@
+"""What the ledger lets go of once its time is over. Money, tickets and the bookings themselves stay for ever."""
+
+from datetime import timedelta
+
+from engine.ledger.database import transaction
+from engine.ledger.part import LedgerPart
+from engine.ledger.queries import query
+from engine.limits import ARCHIVE_AFTER_MS, DUTY_BATCH_MAX
+
+
+class Archive(LedgerPart):
+    """Duties of the worker without a clock time of their own: each takes what is due, a few rows at a time."""
+
+    async def archive_bookings(self) -> int:
+        """Remove the seats of bookings that ended without tickets 30 days ago; gives how many bookings it were.
+
+        A booking whose money still waits for its outcome is left alone: its seats are what is to be sold.
+
+        Raises:
+            Unavailable: `ledger_unavailable`; a repeat goes on where this ended.
+        """
+        async with transaction(self.pool) as connection:
+            due = await connection.fetch(query("due_archives"), timedelta(milliseconds=ARCHIVE_AFTER_MS), DUTY_BATCH_MAX)
+            return len(await connection.fetch(query("archive_bookings"), [row["id"] for row in due]))
