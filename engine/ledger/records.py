@@ -8,6 +8,7 @@ BookingStatus = Literal["PENDING", "CONFIRMED", "CANCELLED", "EXPIRED", "REFUNDE
 PaymentStatus = Literal["PENDING", "SUCCESS", "FAILED", "EXPIRED"]
 TicketStatus = Literal["SOLD", "USED", "REFUNDED"]
 RefundStatus = Literal["QUEUED", "PROCESSING", "SETTLED", "MANUAL"]
+AttemptOutcome = Literal["SETTLED", "PENDING", "FAILED", "UNKNOWN"]
 CaptureOutcome = Literal["TICKETS", "REFUND"]
 Verdict = Literal["sell", "tickets", "refund", "payment_failed", "payment_expired", "ignored"]
 
@@ -144,7 +145,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refund(msgspec.Struct, frozen=True, kw_only=True):
-    """Money that goes back."""
+    """Money that goes back: `reason` is a word, `comment` what somebody wrote, `tickets` ids of what it pays for."""
 
     id: str
     session_id: str
@@ -154,6 +155,74 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
     status: RefundStatus
     created_at_ms: int
     updated_at_ms: int
+    comment: str | None = None
+    settled_at_ms: int | None = None
+    tickets: tuple[str, ...] = ()
+
+
+class DueRefund(msgspec.Struct, frozen=True, kw_only=True):
+    """A refund that the gateway is to be asked for now; `attempt` is the number of this try."""
+
+    id: str
+    session_id: str
+    amount_minor: int
+    currency: str
+    reason: str
+    attempt: int
+
+
+class AttemptAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """How asking a gateway for a refund went; `error` is for operators."""
+
+    outcome: AttemptOutcome
+    gateway_refund: str | None = None
+    failure_code: str | None = None
+    error: str | None = None
+
+
+class RefundAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One time that the gateway was asked; without an outcome its answer is not known yet."""
+
+    attempt: int
+    outcome: AttemptOutcome | None
+    error: str | None
+    begun_at_ms: int
+    ended_at_ms: int | None
+
+
+class RefundedTicket(msgspec.Struct, frozen=True):
+    """What a refund pays for one ticket."""
+
+    id: str
+    seat: str
+    amount_minor: int
+
+
+class RefundDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """A refund as operators read it; without booking, showtime and cinema for money of an unknown session."""
+
+    id: str
+    business_id: str
+    gateway: str
+    session_id: str
+    booking_id: str | None
+    showtime: int | None
+    cinema_id: int | None
+    amount_minor: int
+    currency: str
+    reason: str
+    comment: str | None
+    status: RefundStatus
+    attempts: int
+    gateway_refund: str | None
+    failure_code: str | None
+    settled_by: str | None
+    note: str | None
+    due_at_ms: int | None
+    created_at_ms: int
+    updated_at_ms: int
+    settled_at_ms: int | None
+    tickets: tuple[RefundedTicket, ...]
 
 
 class Booking(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from engine.orders.belongings import Belongings
 from engine.orders.bookings import Bookings
 from engine.orders.gateways.fake import FakeGateway
 from engine.orders.payments import Payments
+from engine.orders.refunds import Refunds
 from engine.seats.seat_engine import SeatEngine
 from engine.settings import Settings
 
@@ -20,7 +21,8 @@ class Orders:
         self.gateway = FakeGateway(settings.gateway_url, settings.webhook_secret)
         self.belongings = Belongings(seats, ledger)
         self.bookings = Bookings(seats, catalogue, ledger, self.belongings)
-        self.payments = Payments(seats, catalogue, ledger, outcomes, self.gateway)
+        self.refunds = Refunds(ledger, self.gateway, settings.refund_retry_min_ms)
+        self.payments = Payments(seats, catalogue, ledger, outcomes, self.gateway, self.refunds)
 
     async def close(self) -> None:
         """Finish the payments that are under way and close the connections to the gateway."""

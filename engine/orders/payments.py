@@ -21,6 +21,7 @@ from engine.ledger.records import Begun, Capture, CaptureOutcome, GatewayEvent, 
 from engine.limits import SECOND_MS, WEBHOOK_WAIT_MS
 from engine.orders.gateways.protocol import Gateway, NewSession, PaymentEvent
 from engine.orders.pricing import price_seats, read_checkout
+from engine.orders.refunds import REFUND_EVENTS, Refunds
 from engine.seats.ids import parse_hold_id
 from engine.seats.records import Hold, Request
 from engine.seats.seat_engine import SeatEngine
@@ -35,13 +36,20 @@ class Payments:
     """Begins payments, and settles the money that comes."""
 
     def __init__(
-        self, seats: SeatEngine, catalogue: Catalogue, ledger: Ledger, outcomes: Outcomes, gateway: Gateway
+        self,
+        seats: SeatEngine,
+        catalogue: Catalogue,
+        ledger: Ledger,
+        outcomes: Outcomes,
+        gateway: Gateway,
+        refunds: Refunds,
     ) -> None:
         self._seats = seats
         self._catalogue = catalogue
         self._ledger = ledger
         self._outcomes = outcomes
         self._gateway = gateway
+        self._refunds = refunds
         self._under_way: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
@@ -198,6 +206,9 @@ class Payments:
         return None
 
     async def _process(self, event: PaymentEvent) -> Judgement:
+        if event.type in REFUND_EVENTS:
+            await self._refunds.take_event(event)
+            return Judgement(verdict="ignored")
         judgement = await self._ledger.record_event(
             GatewayEvent(
                 gateway=self._gateway.name,

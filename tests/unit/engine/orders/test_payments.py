@@ -164,7 +164,7 @@ class Stage:
 
 def payments(stage):
     """Build payments on a stage."""
-    return Payments(stage, Shelf(), stage, stage, stage)
+    return Payments(stage, Shelf(), stage, stage, stage, stage)
 
 
 async def handle(stage):
