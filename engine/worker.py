@@ -11,6 +11,7 @@ from engine.cancellation import end_if_cancelled
 from engine.catalogue.catalogue import Catalogue
 from engine.duties import Duties
 from engine.errors import Unavailable
+from engine.ledger.archive import Archive
 from engine.ledger.database import LOST
 from engine.ledger.migrations import check_deployment
 from engine.ledger.projector import Describe
@@ -59,10 +60,12 @@ async def work(runtime: Runtime, stop: asyncio.Event) -> None:
         (duties.rebuild_showtimes, limits.REBUILD_EVERY_MS),
         (duties.settle_captures, limits.DUTY_EVERY_MS),
         (duties.restock_seats, limits.DUTY_EVERY_MS),
+        (runtime.orders.refunds.send_refunds, limits.DUTY_EVERY_MS),
         (duties.expire_bookings, limits.DUTY_EVERY_MS),
         (duties.apply_blocks, limits.DUTY_EVERY_MS),
         (duties.forget_requests, limits.FORGET_REQUESTS_EVERY_MS),
         (duties.find_lost_facts, limits.FIND_LOST_FACTS_EVERY_MS),
+        (Archive(runtime.pool).archive_bookings, limits.ARCHIVE_EVERY_MS),
     ]
     tasks = [asyncio.create_task(reader.run(), name="reader")]
     tasks += [asyncio.create_task(repeat(duty, every_ms), name=duty.__name__) for duty, every_ms in plan]
