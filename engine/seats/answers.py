@@ -23,6 +23,7 @@ _PLAIN_REFUSALS = frozenset(
         "hold_changed",
         "hold_expired",
         "idempotency_key_reused",
+        "not_cancelled",
         "not_checked_out",
         "not_found",
         "payment_open",
@@ -57,6 +58,8 @@ def refusal_of(answer: Answer, showtime: int) -> Refusal | Unavailable:
             return Refusal(word, holds=[str(HoldId(at, owner, showtime)) for owner, at in _chunks(details, 2)])
         case "showtime_closed":
             return Refusal(word, showtime_status=details[0].decode())
+        case "hold_expired" if details and details[0]:
+            return Refusal(word, showtime_status=details[0].decode())
         case _ if word in _ONE_NUMBER:
             return Refusal(word, **{_ONE_NUMBER[word]: details[0]})
         case _ if word in _PLAIN_REFUSALS:
@@ -88,6 +91,7 @@ def hold_of(answer: Answer, showtime: int) -> Hold:
         version=answer[2],
         now_ms=now_ms,
         replayed=replayed,
+        showtime_cancelled=answer[0] == b"ended",
     )
 
 

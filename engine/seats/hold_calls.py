@@ -149,15 +149,29 @@ class HoldCalls(CustomerCalls):
             return int(answer[2])
         raise refusal_of(answer, showtime)
 
+    async def end_holds(self, showtime: int, limit: int = limits.HOLDS_ENDED_PER_CALL_MAX) -> tuple[int, int]:
+        """End up to `limit` holds of a cancelled showtime; give how many it were, and how many are left.
+
+        Raises:
+            Refusal: `not_cancelled`: Redis was not told of it, or has forgotten.
+        """
+        answer = await self._write("end_holds", showtime, (limit,))
+        if answer[0] == b"ended":
+            return int(answer[2]), int(answer[3])
+        raise refusal_of(answer, showtime)
+
     async def read_hold(self, hold_id: HoldId, subject: str | None = None) -> Hold:
         """Read a live hold; `subject` None is staff or the system.
 
+        One that was checked out is `showtime_cancelled` until somebody ends it.
+
         Raises:
-            Refusal: `not_found` (never issued, or another's), `hold_expired`.
+            Refusal: `not_found` (never issued, or another's), `hold_expired {showtime_status?}`: `CANCELLED` if it
+                ended with its showtime.
         """
         args: tuple[Argument, ...] = (*_named(hold_id), _key_or_nobody(subject))
         answer = await self._read("read_hold", hold_id.showtime, args)
-        if answer[0] == b"hold":
+        if answer[0] in (b"hold", b"ended"):
             return hold_of(answer, hold_id.showtime)
         raise refusal_of(answer, hold_id.showtime)
 

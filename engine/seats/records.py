@@ -56,6 +56,7 @@ class Hold(msgspec.Struct, frozen=True):
         checkout: what `check_out` was given; None before.
         version: of the seat map, after this call.
         replayed: the answer was remembered from an earlier call with the same request id.
+        showtime_cancelled: it was checked out, and is over although nobody has ended it yet.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Hold(msgspec.Struct, frozen=True):
     version: int
     now_ms: int
     replayed: bool = False
+    showtime_cancelled: bool = False
 
 
 class HoldLine(msgspec.Struct, frozen=True):
