@@ -5,6 +5,7 @@ env                   how to reach the servers, as shell assignments; only while
 demo-logins.json      the demo accounts
 webhook-secret        signs the fake gateway's events
 token-secret          signs access tokens
+ticket-keys           sign e-tickets
 *.log                 one per process
 valkey/, postgres/    the data
 """
@@ -12,7 +13,7 @@ valkey/, postgres/    the data
 import os
 import secrets
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from engine.embedded.folders import is_locked
@@ -32,10 +33,15 @@ def write_private(path: Path, text: str) -> None:
     draft.rename(path)
 
 
-def keep_secret(path: Path) -> Path:
-    """Give the path of a file with a random secret, made at the first call."""
+def make_secret() -> str:
+    """Make a random secret."""
+    return secrets.token_hex(SECRET_BYTES)
+
+
+def keep_secret(path: Path, make: Callable[[], str] = make_secret) -> Path:
+    """Give the path of a file with a secret, made at the first call."""
     if not path.exists():
-        write_private(path, secrets.token_hex(SECRET_BYTES) + "\n")
+        write_private(path, make() + "\n")
     return path
 
 

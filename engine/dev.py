@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from engine.data_folder import ENV_NAME, keep_secret, write_env
+from engine.data_folder import ENV_NAME, keep_secret, make_secret, write_env
 from engine.demo_logins import LOGINS_NAME, Login, make_demo_logins
 from engine.embedded.binaries import find_postgres, find_valkey
 from engine.embedded.folders import FolderLock, make_closed_folder
@@ -31,10 +31,13 @@ from engine.listening import free_port, local_url
 from engine.seeding import seed
 from engine.settings import Settings, load_settings
 from engine.supervisor import LOOK_EVERY_S, Supervisor
+from engine.tickets.keys import make_ticket_key
 
 READY_TIMEOUT_S = 60.0
 CHILD_GRACE_S = 8.0
 """Given to the API to finish the requests it has begun, and to the worker to finish its batch."""
+SECRETS_MADE = {"webhook_secret": make_secret, "token_secret": make_secret, "ticket_keys": make_ticket_key}
+"""Settings that are made up when they are not set, and how."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -135,6 +138,7 @@ class Dev:
             "SEATLOCK_PORT": str(port),
             "SEATLOCK_GATEWAY_PORT": str(gateway_port),
             "SEATLOCK_SIMULATE_PAYMENTS": "true",
+            "SEATLOCK_WEBHOOK_PRIVATE": "true",
             "PYTHONUNBUFFERED": "1",
         }
         asyncio.run(migrate(settings.database_url))
@@ -181,8 +185,8 @@ class Dev:
     def _secrets(self, settings: Settings) -> dict[str, str]:
         """Name the files of the secrets that are not set; tokens stay valid over restarts."""
         return {
-            f"SEATLOCK_{field.upper()}_FILE": str(keep_secret(self._folder / field.replace("_", "-")))
-            for field in ("webhook_secret", "token_secret")
+            f"SEATLOCK_{field.upper()}_FILE": str(keep_secret(self._folder / field.replace("_", "-"), make))
+            for field, make in SECRETS_MADE.items()
             if not getattr(settings, field)
         }
 

@@ -116,7 +116,32 @@ GATEWAY_PAGE_MAX = 500
 # --- Outgoing webhooks
 DELIVERY_LIFE_MS = 3 * DAY_MS
 """After the event; an attempt that fails later is the last."""
+DELIVERY_PAUSE_MIN_MS = 5 * SECOND_MS
+DELIVERY_PAUSE_FACTOR = 4
+DELIVERY_PAUSE_MAX_MS = 8 * HOUR_MS
+"""Pauses between attempts grow from one to the other, and no `Retry-After` asks for more."""
+DELIVERY_TIMEOUT_S = 15
+"""One attempt, with everything from the name to the answer."""
+DELIVERY_LEASE_MS = MINUTE_MS
+"""A delivery whose worker has died is sent again so long after it was taken."""
+DELIVERY_ANSWER_MAX_BYTES = 1_024
+"""What is read, and kept, of an answer."""
+DELIVERY_ERROR_LENGTH_MAX = 200
+DELIVERIES_PER_ENDPOINT_MAX = 4
+"""Attempts of one worker at one endpoint at the same time."""
+DELIVERIES_AT_ONCE_MAX = 128
+DELIVERIES_KEPT_MS = 30 * DAY_MS
+"""How long the log of what was delivered, or given up, is kept."""
+FORGET_DELIVERIES_EVERY_MS = MINUTE_MS
+ADDRESSES_TRIED_MAX = 3
+"""Of an endpoint's name, one after another."""
+NAME_LOOKUP_TIMEOUT_S = 5
+NAME_LOOKUPS_AT_ONCE_MAX = 32
+ENDPOINT_URL_LENGTH_MAX = 2_000
 ENDPOINT_SECRET_BYTES = 32
+ENDPOINT_SECRETS_MAX = 3
+ENDPOINT_SECRET_OVERLAP_MS = DAY_MS
+"""How long the former secrets sign beside a new one."""
 
 # --- Refunds
 REFUND_ATTEMPTS_MAX = 5
@@ -201,6 +226,12 @@ SNAPSHOTS_BYTES_MAX = 64 * 1024 * 1024
 
 REDIS_POOL_MAX = 16
 """Connections for all that is no script: streams, wake-ups, probes."""
+
+# --- E-tickets
+TICKET_PRINTS_AT_ONCE = 1
+"""Documents made at the same time; each keeps a processor busy, and shares the interpreter with the event loop."""
+TICKET_PRINTS_WAITING_MAX = 50
+GATE_LENGTH_MAX = 100
 
 # --- Accounts
 REFRESH_TOKEN_TTL_S = 30 * 24 * 3600
@@ -319,6 +350,10 @@ assert TOKEN_LENGTH_MAX < HEADERS_MAX_BYTES
 assert WEBHOOK_WAIT_MS < GATEWAY_DELIVERY_TIMEOUT_S * SECOND_MS, "the gateway must wait for a 503 that we give"
 assert GATEWAY_DELIVERY_TIMEOUT_S < GATEWAY_SIMULATE_TIMEOUT_S
 assert GATEWAY_RETRY_MIN_MS < GATEWAY_RETRY_MAX_MS
+assert DELIVERY_PAUSE_MIN_MS < DELIVERY_PAUSE_MAX_MS < DELIVERY_LIFE_MS < DELIVERIES_KEPT_MS
+assert 2 * DELIVERY_TIMEOUT_S * SECOND_MS < DELIVERY_LEASE_MS, "a living worker has its answer before the lease ends"
+assert NAME_LOOKUP_TIMEOUT_S < DELIVERY_TIMEOUT_S
+assert DELIVERIES_PER_ENDPOINT_MAX <= DELIVERIES_AT_ONCE_MAX
 assert 2 * GATEWAY_REFUND_TIMEOUT_S * SECOND_MS < REFUND_LEASE_MS, "the living are not taken for dead"
 assert NOTIFICATION_RETRY_MIN_MS < NOTIFICATION_RETRY_MAX_MS
 assert NOTIFICATION_BATCH_MAX_S * SECOND_MS < NOTIFICATION_LEASE_MS, "two workers never send the same at once"

@@ -30,6 +30,8 @@ from engine.seats.lane import Lane
 from engine.seats.scripts import load_scripts
 from engine.seats.seat_engine import SeatEngine
 from engine.settings import Settings
+from engine.tickets.keys import TicketKeys, load_ticket_keys
+from engine.tickets.press import TicketPress
 
 ANY_VERSION = (7,)
 """The seat engine uses only the scripts' key names, which are the same for every server."""
@@ -52,6 +54,8 @@ class Runtime:
     orders: Orders
     outcomes: Outcomes
     alternatives: Alternatives
+    ticket_keys: TicketKeys
+    press: TicketPress
 
 
 @asynccontextmanager
@@ -72,6 +76,7 @@ async def open_runtime(settings: Settings, part: str) -> AsyncIterator[Runtime]:
     async with AsyncExitStack() as stack:
         secret, *older = load_secrets(settings)
         tokens = Tokens(secret, settings.token_ttl_s, older)
+        ticket_keys = load_ticket_keys(settings.ticket_keys)
         pool = await open_pool(settings, application=f"seatlock-{part}")
         stack.push_async_callback(_close_pool, pool)
         client = _open_redis(settings)
@@ -82,6 +87,8 @@ async def open_runtime(settings: Settings, part: str) -> AsyncIterator[Runtime]:
             stack.push_async_callback(issuer.keys.close)
         passwords = Passwords()
         stack.callback(passwords.close)
+        press = TicketPress()
+        stack.callback(press.close)
 
         ledger = Ledger(pool)
         catalogue = Catalogue(pool, settings)
@@ -121,6 +128,8 @@ async def open_runtime(settings: Settings, part: str) -> AsyncIterator[Runtime]:
             orders=orders,
             outcomes=outcomes,
             alternatives=Alternatives(seats, catalogue),
+            ticket_keys=ticket_keys,
+            press=press,
         )
 
 

@@ -11,7 +11,15 @@ from engine import limits
 from engine.errors import CommandError
 
 PREFIX = "SEATLOCK_"
-SECRETS = ("webhook_secret", "token_secret", "database_url", "redis_url", "smtp_url", "message_webhook_secret")
+SECRETS = (
+    "webhook_secret",
+    "token_secret",
+    "ticket_keys",
+    "database_url",
+    "redis_url",
+    "smtp_url",
+    "message_webhook_secret",
+)
 """Fields that may also be given as `SEATLOCK_<NAME>_FILE`, the path of a file that holds the value."""
 
 _DAY_S = limits.DAY_MS // limits.SECOND_MS
@@ -64,7 +72,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     simulate_payments: bool = False
     return_url_origins: str = ""
     webhook_secret: str = ""
+    webhook_private: bool = False
     token_secret: str = ""
+    ticket_keys: str = ""
     token_ttl_s: int = 3600
     jwks_url: str = ""
     jwks_issuer: str = ""

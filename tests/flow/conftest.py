@@ -19,7 +19,7 @@ from engine.ledger.database import open_pool
 from engine.listening import free_port
 from engine.settings import Settings
 from tests.conftest import RedisServer
-from tests.flow.town import START_TIMEOUT_S, TOKEN_SECRET, WEBHOOK_SECRET, Town, environ_of, open_town
+from tests.flow.town import START_TIMEOUT_S, TICKET_KEYS, TOKEN_SECRET, WEBHOOK_SECRET, Town, environ_of, open_town
 from tests.processes import wait_until
 from tests.small_catalogue import SmallCatalogue, small_catalogue
 
@@ -44,6 +44,7 @@ def make_settings(data_dir: Path, redis_url: str, database_url: str, **changes: 
         "database_url": database_url,
         "gateway_url": "http://127.0.0.1:1",
         "token_secret": TOKEN_SECRET,
+        "ticket_keys": TICKET_KEYS,
         "webhook_secret": WEBHOOK_SECRET,
         "log_level": "warning",
         "rate_limit": "off",

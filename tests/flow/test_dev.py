@@ -94,7 +94,7 @@ def test_a_fresh_folder_is_served_and_kept(dev, tmp_path):
     first = dev().wait_ready()
     assert first.lines[-1] == f"ready {first.url}"
     assert [login["role"] for login in read_logins(folder)] == ["admin", "staff", "customer"]
-    for private in ("demo-logins.json", "env", "webhook-secret", "token-secret"):
+    for private in ("demo-logins.json", "env", "webhook-secret", "token-secret", "ticket-keys"):
         assert (folder / private).stat().st_mode & 0o777 == 0o600, private
     assert folder.stat().st_mode & 0o777 == 0o700
     held = claim(first, folder)

@@ -37,6 +37,7 @@ from tests.conftest import find_redis, run_sql
 from tests.small_catalogue import small_catalogue
 
 TOKEN_SECRET = "the secret of the flow tests, which is long enough"
+TICKET_KEYS = "7:" + "dGhlIHNlZWQgb2YgdGhlIHRpY2tldHMnIGtleSAoMzI="
 WEBHOOK_SECRET = "the webhook secret of the flow tests"
 SHOP_ORIGIN = "https://shop.example"
 START_TIMEOUT_S = 60
@@ -101,6 +102,7 @@ class Town:
             gateway_url=self.gateway_url,
             webhook_secret=WEBHOOK_SECRET,
             token_secret=TOKEN_SECRET,
+            ticket_keys=TICKET_KEYS,
             simulate_payments=True,
             return_url_origins=SHOP_ORIGIN,
             rate_limit="off",
