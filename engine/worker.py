@@ -16,6 +16,7 @@ from engine.ledger.database import LOST
 from engine.ledger.migrations import check_deployment
 from engine.ledger.projector import Describe
 from engine.ledger.reader import FactReader
+from engine.notifications.post import notification_duties
 from engine.runtime import Runtime, open_runtime
 from engine.settings import Settings
 
@@ -61,11 +62,13 @@ async def work(runtime: Runtime, stop: asyncio.Event) -> None:
         (duties.settle_captures, limits.DUTY_EVERY_MS),
         (duties.restock_seats, limits.DUTY_EVERY_MS),
         (runtime.orders.refunds.send_refunds, limits.DUTY_EVERY_MS),
+        (runtime.orders.reconciler.reconcile_payments, limits.DUTY_EVERY_MS),
         (duties.expire_bookings, limits.DUTY_EVERY_MS),
         (duties.apply_blocks, limits.DUTY_EVERY_MS),
         (duties.forget_requests, limits.FORGET_REQUESTS_EVERY_MS),
         (duties.find_lost_facts, limits.FIND_LOST_FACTS_EVERY_MS),
         (Archive(runtime.pool).archive_bookings, limits.ARCHIVE_EVERY_MS),
+        *notification_duties(runtime),
     ]
     tasks = [asyncio.create_task(reader.run(), name="reader")]
     tasks += [asyncio.create_task(repeat(duty, every_ms), name=duty.__name__) for duty, every_ms in plan]
