@@ -12,7 +12,7 @@ from engine.ledger.rows import to_record
 
 CAPTURED: dict[CaptureOutcome | None, Verdict] = {None: "sell", "TICKETS": "tickets", "REFUND": "refund"}
 ENDS = {"payment.failed": "FAILED", "payment.expired": "EXPIRED"}
-HOLD_IS_GONE = ("seats_taken", "showtime_closed", "not_found", "hold_expired")
+HOLD_IS_GONE = ("seats_taken", "showtime_closed", "showtime_cancelled", "not_found", "hold_expired")
 """Refusals of a sale after which a PENDING booking cannot be paid any more."""
 
 
@@ -128,6 +128,15 @@ class Captures(LedgerPart):
             raise Refusal("not_found")
         return cast("CaptureOutcome | None", row["outcome"])
 
+    async def find_gateway_payment(self, gateway: str, session_id: str) -> str | None:
+        """Give the gateway's own id of the payment that paid a session; None for an unpaid one.
+
+        Raises:
+            Unavailable: `ledger_unavailable`.
+        """
+        async with reading(self.pool) as connection:
+            return cast("str | None", await connection.fetchval(query("find_gateway_payment"), gateway, session_id))
+
     async def due_captures(self, limit: int) -> list[Capture]:
         """Take captures that have waited 10 s or more for an outcome; each try comes later than the one before.
 
@@ -162,12 +171,13 @@ async def _refuse_at_once(connection: Any, event: GatewayEvent, payment: Any) ->
     booking = await connection.fetchrow(query("lock_booking"), payment["booking_id"])
     if await connection.fetchval(query("find_working_capture"), booking["id"], event.gateway, event.session_id):
         return "duplicate_payment"
+    # Before the booking's own end, which may have come from it: the customer is told why the money comes back.
+    if await connection.fetchval(query("find_showtime_status"), booking["showtime_id"]) == "CANCELLED":
+        return "showtime_cancelled"
     if booking["status"] not in ("PENDING", "EXPIRED"):
         return f"booking_{booking['status'].lower()}"
     if booking["archived_at"] is not None:
         return "booking_archived"  # nobody knows its seats any more
-    if await connection.fetchval(query("find_showtime_status"), booking["showtime_id"]) == "CANCELLED":
-        return "showtime_cancelled"
     # A newer session may have been opened for other seats at another price.
     return None if told == (booking["amount_minor"], booking["currency"]) else "superseded"
 

@@ -38,12 +38,15 @@ class Intents(LedgerPart):
 
         Raises:
             Refusal: `already_paid` (also while money waits for its outcome), `not_payable`, `booking_expired`,
-                `not_found` (the booking is somebody else's), `idempotency_key_reused`, `idempotency_key_in_flight`.
+                `showtime_closed` (cancelled, and the seat engine was asked before it knew), `not_found` (the booking
+                is somebody else's), `idempotency_key_reused`, `idempotency_key_in_flight`.
             Unavailable: `ledger_unavailable`; after an unknown outcome the same call is safe.
         """
         booking_id = UUID(intent.booking_id)
         async with once(self.pool, request) as run:
             connection = run.connection
+            if await connection.fetchval(query("find_showtime_status"), intent.showtime) == "CANCELLED":
+                raise Refusal("showtime_closed", showtime_status="CANCELLED")
             await _enter_booking(connection, booking_id, intent)
             booking = await connection.fetchrow(query("lock_booking"), booking_id)
             if booking["subject"] != intent.subject:

@@ -175,6 +175,14 @@ class Payments:
             Unavailable: not durable in time; the gateway is to ask again.
         """
         event = self._gateway.read_event(headers, body, now_s)
+        return await self.take_event(event)
+
+    async def take_event(self, event: PaymentEvent) -> Judgement:
+        """Take an event whose sender is known: as `handle_event` does, after the signature.
+
+        Raises:
+            Unavailable: not durable in time; the same event may be taken again.
+        """
         return await asyncio.shield(self._begin(self._process(event)))
 
     async def settle_capture(self, capture: Capture) -> CaptureOutcome | None:
@@ -202,7 +210,9 @@ class Payments:
             if refusal.code not in NEVER_TICKETS:
                 raise
             log.info("capture_refused", session_id=capture.session_id, booking=capture.booking_id, code=refusal.code)
-            return await self._ledger.refuse_capture(capture.gateway, capture.session_id, refusal.code)
+            cancelled = refusal.details.get("showtime_status") == "CANCELLED"
+            reason = "showtime_cancelled" if cancelled else refusal.code
+            return await self._ledger.refuse_capture(capture.gateway, capture.session_id, reason)
         return None
 
     async def _process(self, event: PaymentEvent) -> Judgement:
