@@ -19,9 +19,10 @@ from engine.ledger.database import reading, transaction
 from engine.ledger.drained import Drain
 from engine.ledger.ledger import Ledger
 from engine.ledger.queries import query
-from engine.ledger.records import Block, Capture, CaptureOutcome
+from engine.ledger.records import Block, Capture, CaptureOutcome, SoldSeats
 from engine.ledger.requests import forget_old
 from engine.ledger.restore import Restorer
+from engine.restocking import restock_sale
 from engine.seats.ids import parse_hold_id
 from engine.seats.keys import partition_key, showtime_key
 from engine.seats.seat_engine import SeatEngine
@@ -116,21 +117,10 @@ class Duties:
         async with transaction(self._ledger.pool) as connection:
             due = await connection.fetch(query("due_restocks"), limits.DUTY_BATCH_MAX)
         for sale in due:
-            name = f"restock:{sale['booking_id']}:{sale['sale_number']}:{'.'.join(map(str, sale['seats']))}"
-            named = (str(sale["booking_id"]), sale["sale_number"], name, sale["seats"])
             try:
-                freed = await self._seats.restock_seats(sale["showtime_id"], sale["subject"], *named)
-            except Refusal:
-                freed = ()  # the showtime has left Redis for good, and its seats with it
+                await restock_sale(self._seats, self._ledger.pool, SoldSeats(*sale.values()))
             except SeatlockError as error:
                 log.warning("seats_not_restocked", booking=str(sale["booking_id"]), error=error.code)
-                continue
-            if len(freed) < len(sale["seats"]):
-                rows = [(sale["booking_id"], sale["sale_number"], seat) for seat in sale["seats"] if seat not in freed]
-                async with transaction(self._ledger.pool) as connection:
-                    await connection.execute(
-                        query("clear_restocks"), *(list(column) for column in zip(*rows, strict=True))
-                    )
         return len(due)
 
     async def expire_bookings(self) -> int:

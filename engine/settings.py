@@ -9,6 +9,7 @@ import msgspec
 
 from engine import limits
 from engine.errors import CommandError
+from engine.orders.refund_policy import parse_tiers
 
 PREFIX = "SEATLOCK_"
 SECRETS = (
@@ -107,6 +108,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seats_per_hold_max: int = 10
     holds_per_customer_max: int = 2
     seats_per_customer_max: int = 20
+    refund_tiers: str = "24h:100,2h:50"
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing, or contradict each other."""
@@ -118,6 +120,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             if url and not url.startswith(schemes):
                 raise CommandError(f"{PREFIX}{name.upper()} must begin with {' or '.join(schemes)}")
         self._check_issuer()
+        try:
+            parse_tiers(self.refund_tiers)
+        except ValueError as error:
+            raise CommandError(f"SEATLOCK_REFUND_TIERS: {error}") from None
         if self.claim_max_s < self.hold_max_s + self.payment_ttl_s:
             raise CommandError("SEATLOCK_CLAIM_MAX_S must be at least SEATLOCK_HOLD_MAX_S + SEATLOCK_PAYMENT_TTL_S")
 

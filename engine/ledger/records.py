@@ -1,6 +1,9 @@
 """What the ledger takes and gives: frozen records, times as Unix ms, money as integers in minor units."""
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
 
 import msgspec
 
@@ -158,6 +161,29 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
     comment: str | None = None
     settled_at_ms: int | None = None
     tickets: tuple[str, ...] = ()
+
+
+class SoldSeats(NamedTuple):
+    """Seats of one sale whose tickets are REFUNDED."""
+
+    showtime: int
+    subject: str
+    booking_id: UUID
+    sale_number: int
+    seats: Sequence[int]
+
+
+class RefundCase(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a refund of tickets is judged on, of one moment: the database's `now`."""
+
+    booking_status: BookingStatus
+    showtime_status: str
+    starts_at: datetime
+    now: datetime
+    currency: str
+    policy: dict[str, Any]
+    cinema_policy: dict[str, Any]
+    tickets: tuple[Ticket, ...]
 
 
 class DueRefund(msgspec.Struct, frozen=True, kw_only=True):

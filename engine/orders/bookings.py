@@ -86,7 +86,7 @@ class Bookings:
             known = await self._find(booking_id, subject)
             if known is None:
                 raise Refusal("booking_expired")
-        return _from_ledger(known)
+        return from_ledger(known)
 
     async def list_bookings(self, subject: str, cursor: str | None, limit: int) -> tuple[list[Booking], str | None]:
         """List the subject's bookings, newest first, with the cursor of the next page.
@@ -170,9 +170,9 @@ class Bookings:
     async def _complete(self, known: ledger_records.Booking, subject: str) -> Booking:
         """Add to a booking of the ledger what its live hold knows better."""
         if known.status != "PENDING" or known.settling:
-            return _from_ledger(known)
+            return from_ledger(known)
         hold = await self._live_hold(parse_hold_id(known.id), subject, known)
-        return await self._from_hold(hold, subject, known) if hold else _from_ledger(known)
+        return await self._from_hold(hold, subject, known) if hold else from_ledger(known)
 
     async def _from_hold(self, hold: Hold, subject: str, known: ledger_records.Booking | None = None) -> Booking:
         """Show a live hold as a booking, with the payments that the ledger has of it."""
@@ -215,7 +215,7 @@ def _email_of(buyer: Buyer) -> str:
     return buyer.email
 
 
-def _from_ledger(known: ledger_records.Booking) -> Booking:
+def from_ledger(known: ledger_records.Booking) -> Booking:
     """Show a booking without a live hold. PENDING without money is over: nothing keeps its seats any more."""
     booking = Booking(
         id=known.id,

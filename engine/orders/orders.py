@@ -8,6 +8,7 @@ from engine.orders.bookings import Bookings
 from engine.orders.gateways.fake import FakeGateway
 from engine.orders.payments import Payments
 from engine.orders.refunds import Refunds
+from engine.orders.ticket_refunds import TicketRefunds
 from engine.seats.seat_engine import SeatEngine
 from engine.settings import Settings
 
@@ -21,6 +22,7 @@ class Orders:
         self.gateway = FakeGateway(settings.gateway_url, settings.webhook_secret)
         self.belongings = Belongings(seats, ledger)
         self.bookings = Bookings(seats, catalogue, ledger, self.belongings)
+        self.ticket_refunds = TicketRefunds(ledger, seats, self.bookings, settings.refund_tiers)
         self.refunds = Refunds(ledger, self.gateway, settings.refund_retry_min_ms)
         self.payments = Payments(seats, catalogue, ledger, outcomes, self.gateway, self.refunds)
 

@@ -28,7 +28,17 @@ def test_a_number_that_would_not_hold_is_refused():
     assert refusal.value.details["errors"][0]["pointer"] == "/policy/claim_max_s"
 
 
-@pytest.mark.parametrize("body", [{"hold_ttl_s": 0}, {"seats_per_hold_max": 19}, {"hold_ttl": 3}, {"hold_ttl_s": "9"}])
+def test_tiers_that_make_no_sense_are_refused():
+    """Well formed, and yet nearer to the start would pay more."""
+    with pytest.raises(InvalidInput) as refusal:
+        check_policy(Settings(), PolicyOverrides(refund_tiers="2h:50,24h:100"), at="/policy")
+    assert refusal.value.details["errors"][0]["pointer"] == "/policy/refund_tiers"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"refund_tiers": "24h"}, {"hold_ttl_s": 0}, {"seats_per_hold_max": 19}, {"hold_ttl": 3}, {"hold_ttl_s": "9"}],
+)
 def test_numbers_stay_within_the_limits_of_the_design(body):
     """Zero, more seats than a hold record can name, an unknown name and a text are refused."""
     with pytest.raises(msgspec.ValidationError):

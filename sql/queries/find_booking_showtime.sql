@@ -1,0 +1,2 @@
+-- Which showtime a booking is for.
+SELECT showtime_id FROM bookings WHERE id = $1;
