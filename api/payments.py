@@ -18,6 +18,7 @@ from api.openapi.describe import describe
 from api.wire import Body, Input, Page, answer, page
 from engine.errors import InvalidInput, Refusal, Unavailable
 from engine.ledger.requests import once, recall
+from engine.orders.gateways.fake import FakeGateway
 from engine.orders.gateways.protocol import PaymentEvent
 from engine.orders.orders import Orders
 from engine.settings import Settings
@@ -103,13 +104,14 @@ async def receive_event(request: Request) -> Response:
 async def simulate_outcome(request: Request) -> Response:
     """Let the fake gateway end a session; answers after the webhook did. Who knows a session's id may pay it."""
     body = await SIMULATE.read(request)
-    if not request.app.state.settings.simulate_payments:
+    gateway = _orders(request).gateway
+    if not request.app.state.settings.simulate_payments or not isinstance(gateway, FakeGateway):
         raise Refusal("not_found")
     session_id = request.path_params["session"]
     pool, remembered = request.app.state.runtime.pool, engine_request(request, "", body)
     if (known := await recall(pool, remembered)) is not None:
         return answer(msgspec.convert(known, SimulateAnswer), 200, REPLAYED)
-    simulated = await _orders(request).gateway.simulate(session_id, body.outcome)
+    simulated = await gateway.simulate(session_id, body.outcome)
     if simulated.webhook_status is None or simulated.webhook_status != HTTPStatus.OK:
         said = simulated.webhook_status or "nothing"
         raise Unavailable(

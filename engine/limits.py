@@ -110,6 +110,18 @@ GATEWAY_DELIVERIES_MAX = 32
 """Events that the fake gateway delivers at the same time."""
 GATEWAY_FAULT_MAX_MS = MINUTE_MS
 """How long the fake gateway may be told to hold back an answer or an event."""
+RECONCILE_EVERY_MS = 15 * SECOND_MS
+"""How often a gateway is asked what has happened there."""
+RECONCILE_GRACE_MS = 10 * SECOND_MS
+"""What is younger is left to the webhook."""
+RECONCILE_OVERLAP_MS = MINUTE_MS
+"""How far before the newest known event it is asked: events may become visible out of order."""
+RECONCILE_LEASE_MS = 20 * SECOND_MS
+"""If the worker whose turn it is dies, another one asks after so long."""
+RECONCILED_AT_ONCE_MAX = 8
+STRIPE_KEYS_PER_REFUND_MAX = 20
+"""Remembered failures of a refund that are stepped over in one attempt."""
+STRIPE_NAME_LENGTH_MAX = 250
 GATEWAY_PAGE_MAX = 500
 """Events that it lists in one answer."""
 
@@ -126,6 +138,8 @@ DELIVERY_LEASE_MS = MINUTE_MS
 """A delivery whose worker has died is sent again so long after it was taken."""
 DELIVERY_ANSWER_MAX_BYTES = 1_024
 """What is read, and kept, of an answer."""
+DELIVERY_ANSWER_TIMEOUT_S = 2
+"""For its body, once the status is there."""
 DELIVERY_ERROR_LENGTH_MAX = 200
 DELIVERIES_PER_ENDPOINT_MAX = 4
 """Attempts of one worker at one endpoint at the same time."""
@@ -137,6 +151,9 @@ ADDRESSES_TRIED_MAX = 3
 """Of an endpoint's name, one after another."""
 NAME_LOOKUP_TIMEOUT_S = 5
 NAME_LOOKUPS_AT_ONCE_MAX = 32
+ENDPOINT_FAILING_MAX_MS = DELIVERY_LIFE_MS - HOUR_MS
+"""An endpoint that failed at everything for so long is switched off when the next event is given up. An event is given
+up a whole life after it happened; its first failure comes a little later than that."""
 ENDPOINT_URL_LENGTH_MAX = 2_000
 ENDPOINT_SECRET_BYTES = 32
 ENDPOINT_SECRETS_MAX = 3
@@ -357,3 +374,6 @@ assert DELIVERIES_PER_ENDPOINT_MAX <= DELIVERIES_AT_ONCE_MAX
 assert 2 * GATEWAY_REFUND_TIMEOUT_S * SECOND_MS < REFUND_LEASE_MS, "the living are not taken for dead"
 assert NOTIFICATION_RETRY_MIN_MS < NOTIFICATION_RETRY_MAX_MS
 assert NOTIFICATION_BATCH_MAX_S * SECOND_MS < NOTIFICATION_LEASE_MS, "two workers never send the same at once"
+assert RECONCILE_EVERY_MS + RECONCILE_LEASE_MS + RECONCILE_GRACE_MS < MINUTE_MS, (
+    "no money waits for longer than a minute"
+)

@@ -20,6 +20,8 @@ SECRETS = (
     "redis_url",
     "smtp_url",
     "message_webhook_secret",
+    "stripe_key",
+    "stripe_webhook_secret",
 )
 """Fields that may also be given as `SEATLOCK_<NAME>_FILE`, the path of a file that holds the value."""
 
@@ -52,6 +54,7 @@ SCHEMES: Mapping[str, tuple[str, ...]] = {
     "database_url": ("postgresql://", "postgres://"),
     "smtp_url": ("smtp://", "smtps://", "smtp+starttls://"),
     "message_webhook_url": ("https://", "http://"),
+    "stripe_api_url": ("https://", "http://"),
 }
 """How the URLs begin; nothing of a wrong one is said, for it may hold a password."""
 
@@ -66,9 +69,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     host: str = "127.0.0.1"
     port: int = 8000
     public_url: str = ""
+    gateway: Literal["fake", "stripe"] = "fake"
     gateway_url: str = ""
     gateway_port: int = 0
     gateway_faults: str = ""
+    stripe_key: str = ""
+    stripe_webhook_secret: str = ""
+    stripe_api_url: str = ""
     refund_retry_min_ms: int = 2000
     simulate_payments: bool = False
     return_url_origins: str = ""
@@ -119,6 +126,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             url = getattr(self, name)
             if url and not url.startswith(schemes):
                 raise CommandError(f"{PREFIX}{name.upper()} must begin with {' or '.join(schemes)}")
+        if self.gateway == "stripe" and not (self.stripe_key and self.stripe_webhook_secret):
+            raise CommandError("SEATLOCK_GATEWAY=stripe needs SEATLOCK_STRIPE_KEY and SEATLOCK_STRIPE_WEBHOOK_SECRET")
         self._check_issuer()
         try:
             parse_tiers(self.refund_tiers)

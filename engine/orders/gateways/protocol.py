@@ -30,6 +30,8 @@ class PaymentEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     failure_code: Word | None = None
     refund_id: Word | None = None
     """Our id of the refund that a `refund.*` event tells of; the amount is the refund's then."""
+    gateway_payment: Word | None = None
+    """The gateway's own id of the payment, where its refunds need it."""
 
 
 class NewSession(Struct, frozen=True, kw_only=True):

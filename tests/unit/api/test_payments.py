@@ -9,7 +9,7 @@ from starlette.routing import Route
 from api.payments import simulate_outcome
 from api.problems import answer_error
 from engine.errors import SeatlockError
-from engine.orders.gateways.fake import Simulated
+from engine.orders.gateways.fake import FakeGateway, Simulated
 from engine.settings import Settings
 from tests.asgi import AsgiClient
 
@@ -17,15 +17,16 @@ from tests.asgi import AsgiClient
 def door(webhook_status: int | None) -> AsgiClient:
     """Give a client of the door, before a gateway whose event was answered so."""
 
-    async def simulate(session_id: str, outcome: str) -> Simulated:
-        return Simulated(event_id="evt_1", webhook_status=webhook_status)
+    class Answered(FakeGateway):
+        async def simulate(self, session_id: str, outcome: str) -> Simulated:
+            return Simulated(event_id="evt_1", webhook_status=webhook_status)
 
     app = Starlette(
         routes=[Route("/simulate/{session}", simulate_outcome, methods=["POST"])],
         exception_handlers={SeatlockError: answer_error},
     )
     app.state.settings = Settings(simulate_payments=True)
-    orders = SimpleNamespace(gateway=SimpleNamespace(simulate=simulate))
+    orders = SimpleNamespace(gateway=Answered("http://gateway", "secret"))
     app.state.runtime = SimpleNamespace(pool=None, orders=orders)
     return AsgiClient(app)
 
