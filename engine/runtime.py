@@ -32,6 +32,8 @@ from engine.seats.seat_engine import SeatEngine
 from engine.settings import Settings
 from engine.tickets.keys import TicketKeys, load_ticket_keys
 from engine.tickets.press import TicketPress
+from engine.webhooks.addresses import Addresses
+from engine.webhooks.endpoints import Endpoints
 
 ANY_VERSION = (7,)
 """The seat engine uses only the scripts' key names, which are the same for every server."""
@@ -54,6 +56,7 @@ class Runtime:
     orders: Orders
     outcomes: Outcomes
     alternatives: Alternatives
+    webhooks: Endpoints
     ticket_keys: TicketKeys
     press: TicketPress
 
@@ -106,6 +109,8 @@ async def open_runtime(settings: Settings, part: str) -> AsyncIterator[Runtime]:
         orders = Orders(settings, seats, catalogue, ledger, outcomes)
         stack.push_async_callback(orders.close)
 
+        addresses = Addresses(private=settings.webhook_private)
+        stack.callback(addresses.close)
         await outcomes.start()
         await lane.start()
         yield Runtime(
@@ -128,6 +133,7 @@ async def open_runtime(settings: Settings, part: str) -> AsyncIterator[Runtime]:
             orders=orders,
             outcomes=outcomes,
             alternatives=Alternatives(seats, catalogue),
+            webhooks=Endpoints(pool, addresses),
             ticket_keys=ticket_keys,
             press=press,
         )

@@ -19,6 +19,7 @@ from engine.ledger.reader import FactReader
 from engine.notifications.post import notification_duties
 from engine.runtime import Runtime, open_runtime
 from engine.settings import Settings
+from engine.webhooks.delivering import Delivering
 
 log = structlog.get_logger()
 
@@ -56,6 +57,7 @@ async def work(runtime: Runtime, stop: asyncio.Event) -> None:
         runtime.orders.payments.settle_capture,
         lambda: reader.partitions,
     )
+    delivering = Delivering(runtime.pool, runtime.webhooks.addresses)
     plan: list[tuple[Work, int]] = [
         (duties.expire_holds, limits.EXPIRE_HOLDS_EVERY_MS),
         (duties.rebuild_showtimes, limits.REBUILD_EVERY_MS),
@@ -69,6 +71,8 @@ async def work(runtime: Runtime, stop: asyncio.Event) -> None:
         (duties.find_lost_facts, limits.FIND_LOST_FACTS_EVERY_MS),
         (Archive(runtime.pool).archive_bookings, limits.ARCHIVE_EVERY_MS),
         *notification_duties(runtime),
+        (delivering.deliver_webhooks, limits.DUTY_EVERY_MS),
+        (delivering.forget_deliveries, limits.FORGET_DELIVERIES_EVERY_MS),
     ]
     tasks = [asyncio.create_task(reader.run(), name="reader")]
     tasks += [asyncio.create_task(repeat(duty, every_ms), name=duty.__name__) for duty, every_ms in plan]

@@ -1,0 +1,4 @@
+-- Deliveries of an endpoint below a cursor, newest first; of one status if asked for.
+SELECT * FROM webhook_delivery_records
+WHERE endpoint_id = $1 AND ($2::text IS NULL OR status = $2) AND ($3::bigint IS NULL OR id < $3)
+ORDER BY id DESC LIMIT $4;
