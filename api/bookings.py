@@ -1,4 +1,4 @@
-"""Bookings over HTTP: check-out, reading, cancelling, tickets."""
+"""Bookings over HTTP: check-out, reading, cancelling."""
 
 from typing import Annotated
 from uuid import UUID
@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api.accounts import Email, Locale, Phone
 from api.auth import caller
-from api.booking_json import BookingAnswer, TicketAnswer, booking_json, ticket_json
+from api.booking_json import BookingAnswer, booking_json
 from api.holds import CLAIMS
 from api.idempotency import REPLAYED, engine_request
 from api.openapi.describe import PAGE, describe
@@ -18,6 +18,7 @@ from api.wire import Body, Input, Page, answer, page, page_cursor, page_limit
 from engine.accounts.users import normalise_email
 from engine.errors import InvalidInput
 from engine.limits import SEAT_LABEL_LENGTH_MAX, SEATS_PER_LAYOUT_MAX, SHOWTIME_NUMBER_MAX
+from engine.notifications.reminders import Reminder, Reminders
 from engine.orders.records import Booking, Buyer
 from engine.runtime import Runtime
 from engine.seats.cool_down import cool_down_rule
@@ -33,6 +34,7 @@ class CheckOutBody(Input, frozen=True):
     """A hold to check out, or seats to claim and check out at once; and where the tickets go.
 
     `accept_alternative` is understood, and no alternative is ever chosen for a buyer who does not name the seats.
+    `remind` asks for a mail before the time to pay is over.
     """
 
     hold_id: Annotated[str, Meta(max_length=64)] | None = None
@@ -42,6 +44,7 @@ class CheckOutBody(Input, frozen=True):
     phone: Phone | None = None
     locale: Locale | None = None
     accept_alternative: bool = False
+    remind: bool = False
 
 
 class CancelBody(Input, frozen=True):
@@ -86,6 +89,8 @@ async def check_out(request: Request) -> Response:
         seats = seat_indexes(hall.layout, body.seats, runtime.catalogue.policy(hall.showtime).seats_per_hold_max)
         work = bookings.claim_and_check_out(body.showtime_id, seats, buyer, remembered)
     booking, created = await in_labels(hall.layout, work)
+    if body.remind and booking.email:
+        await _remind(runtime, booking, buyer)
     headers = {"Location": f"/api/v1/bookings/{booking.id}"}
     if booking.replayed:
         headers.update(REPLAYED)
@@ -120,13 +125,19 @@ async def list_mine(request: Request) -> Response:
     return answer(page(items, position))
 
 
-@describe({200: Page[TicketAnswer]}, refuses=("showtime_frozen",))
-async def list_tickets(request: Request) -> Response:
-    """List the tickets of a booking of one's own; none before it is CONFIRMED."""
-    booking = await _read(request)
-    runtime = _runtime(request)
-    layout = (await read_hall(runtime.catalogue, booking.showtime)).layout
-    return answer(page([ticket_json(layout, ticket) for ticket in booking.tickets]))
+async def _remind(runtime: Runtime, booking: Booking, buyer: Buyer) -> None:
+    """Take down that the buyer wants to be told before the booking lapses; with the ledger away they are not."""
+    assert booking.email is not None, "a booking without an address has nobody to remind"
+    reminder = Reminder(
+        booking_id=booking.id,
+        showtime=booking.showtime,
+        email=booking.email,
+        phone=booking.phone,
+        locale=buyer.locale,
+        expires_at_ms=booking.expires_at_ms,
+        now_ms=booking.now_ms,
+    )
+    await Reminders(runtime.pool, runtime.seats, runtime.catalogue).take_down(reminder)
 
 
 async def _read(request: Request) -> Booking:

@@ -62,16 +62,26 @@ PROBLEMS: Mapping[str, Problem] = {
     "not_cancellable": Problem(409, "The booking cannot be cancelled", "It is paid or already ended."),
     "not_payable": Problem(409, "The booking cannot be paid", "Its `status` tells why."),
     "already_paid": Problem(409, "The booking is already paid", "Read the booking; its tickets are there."),
-    "not_refundable": Problem(409, "Nothing can be refunded", "Read the booking's refunds."),
+    "not_retryable": Problem(409, "There is nothing to try again", "It was sent, or is no longer true."),
+    "not_refundable": Problem(409, "Nothing can be refunded", "`why` says the reason; read the booking's refunds."),
+    "quote_changed": Problem(409, "Another amount goes back by now", "Agree to `amount`, and ask with that."),
+    "refund_not_manual": Problem(409, "The refund waits for nobody", "`refund_status` is what it is by now."),
+    "ticket_used": Problem(409, "The ticket was used", "`used_at` and `gate` say when and where."),
+    "ticket_refunded": Problem(409, "The ticket was paid back", "It lets nobody in."),
+    "wrong_showtime": Problem(409, "The ticket is for another show", "`showtime` and `starts_at` say which."),
     "email_taken": Problem(409, "The e-mail has an account", "Log in instead."),
     "has_sales": Problem(
         409, "Seats were already sold", "What was sold cannot be changed; cancel the showtime instead."
     ),
     "auditorium_busy": Problem(409, "The auditorium is busy then", "Another showtime overlaps; choose another time."),
+    "endpoint_off": Problem(
+        409, "The endpoint is switched off", "Switch it on first; `off_reason` says why it is off."
+    ),
     "name_taken": Problem(409, "The name is in use", "Choose another name."),
     "idempotency_key_in_flight": Problem(409, "The first request still runs", "Ask again shortly with the same key."),
     # 410
     "hold_expired": Problem(410, "The hold has lapsed", "Claim the seats again."),
+    "ticket_void": Problem(410, "The ticket was paid back", "Read the booking's refunds."),
     "booking_expired": Problem(410, "The booking has lapsed", "Claim the seats again."),
     # 408, 413, 415, 431
     "request_timeout": Problem(408, "The body came too slowly", "Send the request again, over a better line."),

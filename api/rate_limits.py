@@ -1,7 +1,7 @@
 """Which limit a request is under, whose bucket it is taken from, and what the answer says of it.
 
     lane       requests                                    bucket of
-    accounts   register, log in, guests, new tokens        the client's address
+    accounts   accounts, tokens, a booking by mail         the client's address
     selling    whatever changes a hold, booking, payment   the token's subject
     reading    catalogue, maps, own holds and bookings     the subject; without a token the address
     reports    operators                                   the subject
@@ -36,7 +36,7 @@ def lane_of(method: str, path: str, access: Access) -> Lane | None:
         return None
     if access in (Access.STAFF, Access.MANAGER, Access.ADMIN):
         return "reports"
-    if path.startswith("/auth/"):
+    if path.startswith("/auth/") or path == "/bookings/lookup":
         return "accounts"
     return "reading" if method in ("GET", "HEAD") else "selling"
 

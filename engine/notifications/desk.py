@@ -13,7 +13,7 @@ from engine.ledger.queries import query
 from engine.ledger.requests import once
 from engine.ledger.rows import to_record
 from engine.limits import LOOKUP_EVERY_MS
-from engine.notifications.records import Kind, NewNotification, NotificationState, Status
+from engine.notifications.records import NewNotification, NotificationState
 from engine.notifications.spreading import queue_notifications
 from engine.seats.records import Request
 
@@ -25,7 +25,7 @@ class NotificationDesk:
         self._pool = pool
 
     async def list_notifications(
-        self, status: Status | None, kind: Kind | None, below: int | None, limit: int
+        self, status: str | None, kind: str | None, below: int | None, limit: int
     ) -> tuple[list[NotificationState], int | None]:
         """List notifications, newest first, and give where the next page begins, None at the end.
 
@@ -62,7 +62,7 @@ class NotificationDesk:
             raise Refusal("not_found")
         return to_record({**row, "replayed": replayed}, NotificationState)
 
-    async def ask_for_booking(self, booking_id: UUID, email: str, locale: str, request: Request | None = None) -> bool:
+    async def ask_for_booking(self, booking_id: UUID, email: str, request: Request | None = None) -> bool:
         """Ask for a mail about a booking to its own address; give whether the request is a repeat.
 
         Whether the two belong together is looked up by the worker alone, so neither the answer nor the time it takes
@@ -81,7 +81,7 @@ class NotificationDesk:
                     kind="lookup",
                     channel="mail",
                     recipient=email,
-                    locale=locale,
+                    locale="",
                     booking_id=booking_id,
                 )
                 await queue_notifications(run.connection, [notification])

@@ -55,8 +55,9 @@ class LetterWriter:
         Raises:
             Unavailable: `ledger_unavailable`, `redis_unavailable`.
         """
-        language = language_of(notification.locale)
         booking = await self._ledger.read_booking(notification.booking_id) if notification.booking_id else None
+        # Whoever asks for a booking by mail does not say in which language.
+        language = language_of(booking.locale if notification.kind == "lookup" and booking else notification.locale)
         if notification.kind == "refund_manual":
             facts: Facts | None = await self._manual_facts(notification, language)
         elif notification.kind == "lapsing":

@@ -192,10 +192,46 @@ async def block(shop):
     return Call(f"/admin/showtimes/{showtime}/blocks", body, body | {"seats": ["A2"]}, shop.admin)
 
 
+async def look_up(shop):
+    """Ask for a booking by mail."""
+    booking, _ = await shop.begin()
+    body = {"id": booking["id"], "email": "ayu@example.com"}
+    return Call("/bookings/lookup", body, body | {"id": str(uuid4())})
+
+
+async def retry_notification(shop):
+    """Try a notification again that waits."""
+    booking, _ = await shop.begin()
+    await Call("/bookings/lookup", {"id": booking["id"], "email": f"{uuid4().hex}@x.org"}).send(shop.buyer.client, None)
+    (row,) = await shop.town.fetch("SELECT id FROM notifications WHERE booking_id = $1::text::uuid", booking["id"])
+    return Call(f"/admin/notifications/{row['id']}/retry", token=shop.admin)
+
+
+async def make_endpoint(shop):
+    """Make an endpoint for webhooks."""
+    body = {"url": "http://127.0.0.1:9/hook", "events": ["booking.confirmed"]}
+    return Call("/admin/webhooks", body, body | {"description": "another"}, shop.admin)
+
+
+async def send_test(shop):
+    """Send a test to an endpoint."""
+    endpoint = await shop.make("webhooks", url="http://127.0.0.1:9/hook", events=["booking.confirmed"])
+    return Call(f"/admin/webhooks/{endpoint}/test", token=shop.admin)
+
+
+async def redeliver(shop):
+    """Send a test to an endpoint again."""
+    test = await send_test(shop)
+    delivery = (await test.send(shop.buyer.client, None)).json()["id"]
+    return Call(test.path.replace("/test", f"/deliveries/{delivery}/redeliver"), token=shop.admin)
+
+
 SCENARIOS = {
     "/showtimes/{showtime:int}/holds": claim,
     "/holds/{hold}/extend": extend,
     "/bookings": check_out,
+    "/bookings/lookup": look_up,
+    "/admin/notifications/{id:int}/retry": retry_notification,
     "/bookings/{booking}/cancel": cancel,
     "/bookings/{booking}/payments": pay,
     "/payments/webhook": webhook,
@@ -213,5 +249,8 @@ SCENARIOS = {
     "/admin/freeze": decide("freeze", whole_cinema=True),
     "/admin/unfreeze": decide("unfreeze", whole_cinema=True),
     "/admin/showtimes/{showtime:int}/blocks": block,
+    "/admin/webhooks": make_endpoint,
+    "/admin/webhooks/{id:int}/test": send_test,
+    "/admin/webhooks/{id:int}/deliveries/{delivery:int}/redeliver": redeliver,
 }
 """How each POST of the route table succeeds once."""
