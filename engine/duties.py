@@ -115,13 +115,17 @@ class Duties:
     async def restock_seats(self) -> int:
         """Give back seats of refunded tickets. The fact of it clears the due time; so do we if they are free."""
         async with transaction(self._ledger.pool) as connection:
-            due = await connection.fetch(query("due_restocks"), limits.DUTY_BATCH_MAX)
-        for sale in due:
-            try:
-                await restock_sale(self._seats, self._ledger.pool, SoldSeats(*sale.values()))
-            except SeatlockError as error:
-                log.warning("seats_not_restocked", booking=str(sale["booking_id"]), error=error.code)
-        return len(due)
+            due = await connection.fetch(query("due_restocks"), limits.RESTOCKED_TICKETS_PER_ROUND_MAX)
+        sales = [SoldSeats(*row.values()) for row in due]
+        for first in range(0, len(sales), limits.REDIS_CALLS_AT_ONCE_MAX):
+            await asyncio.gather(*map(self._restock_one, sales[first : first + limits.REDIS_CALLS_AT_ONCE_MAX]))
+        return sum(len(sale.seats) for sale in sales)
+
+    async def _restock_one(self, sale: SoldSeats) -> None:
+        try:
+            await restock_sale(self._seats, self._ledger.pool, sale)
+        except SeatlockError as error:
+            log.warning("seats_not_restocked", booking=str(sale.booking_id), error=error.code)
 
     async def expire_bookings(self) -> int:
         """End bookings in the ledger whose hold is gone, e.g. with the memory of Redis."""
@@ -130,8 +134,10 @@ class Duties:
             try:
                 hold = await self._seats.read_hold(parse_hold_id(booking_id))
                 await self._ledger.move_deadline(booking_id, hold.deadline_ms)
-            except Refusal:
-                if await self._ledger.expire_booking(booking_id):
+            except Refusal as refusal:
+                # One that ends with its showtime is CANCELLED, by whoever works that off.
+                cancelled = refusal.details.get("showtime_status") == "CANCELLED"
+                if not cancelled and await self._ledger.expire_booking(booking_id):
                     log.info("booking_expired", booking=booking_id)
             except SeatlockError as error:
                 log.warning("booking_not_expired", booking=booking_id, error=error.code)

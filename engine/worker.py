@@ -8,6 +8,7 @@ import structlog
 
 from engine import limits
 from engine.cancellation import end_if_cancelled
+from engine.cancelling import Cancelling
 from engine.catalogue.catalogue import Catalogue
 from engine.duties import Duties
 from engine.errors import Unavailable
@@ -63,6 +64,7 @@ async def work(runtime: Runtime, stop: asyncio.Event) -> None:
         (duties.rebuild_showtimes, limits.REBUILD_EVERY_MS),
         (duties.settle_captures, limits.DUTY_EVERY_MS),
         (duties.restock_seats, limits.DUTY_EVERY_MS),
+        (Cancelling(runtime.ledger, runtime.seats).work_off_cancellations, limits.DUTY_EVERY_MS),
         (runtime.orders.refunds.send_refunds, limits.DUTY_EVERY_MS),
         (runtime.orders.reconciler.reconcile_payments, limits.DUTY_EVERY_MS),
         (duties.expire_bookings, limits.DUTY_EVERY_MS),

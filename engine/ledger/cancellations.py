@@ -177,7 +177,7 @@ class Cancellations(LedgerPart):
         Raises:
             Unavailable: `ledger_unavailable`; the same call is safe.
         """
-        return await self._give_back("lock_paid_bookings", showtime, limit)
+        return await self._give_back(query("lock_paid_bookings"), showtime, limit)
 
     async def top_up_refunds(self, showtime: int, limit: int) -> int:
         """Owe up to `limit` customers, who gave their tickets back before, what they did not get then.
@@ -185,11 +185,11 @@ class Cancellations(LedgerPart):
         Raises:
             Unavailable: `ledger_unavailable`; the same call is safe.
         """
-        return await self._give_back("lock_short_bookings", showtime, limit)
+        return await self._give_back(query("lock_short_bookings"), showtime, limit)
 
     async def _give_back(self, lock: str, showtime: int, limit: int) -> int:
         async with transaction(self.pool) as connection:
-            taken = [row["id"] for row in await connection.fetch(query(lock), showtime, limit)]
+            taken = [row["id"] for row in await connection.fetch(lock, showtime, limit)]
             if not taken:
                 return 0
             captures = await connection.fetch(query("lock_captures_of"), taken)

@@ -131,9 +131,9 @@ async def test_two_who_cancel_at_once_make_one_cancellation(world):
 async def test_a_showtime_can_be_cancelled_until_a_week_after_its_end(world, days, code):
     """The projector breaks in the middle of a show, and the cinema may need days to say so."""
     await world.fetch(
-        "UPDATE showtimes SET starts_at = now() - make_interval(hours => $1 + 2), "
-        "sales_open_at = now() - make_interval(hours => $1 + 9), sales_stop_at = now() - make_interval(hours => $1 + 2), "
-        "ends_at = now() - make_interval(hours => $1)",
+        "UPDATE showtimes SET starts_at = starts_at - moved, ends_at = ends_at - moved, "
+        "sales_open_at = sales_open_at - moved, sales_stop_at = sales_stop_at - moved "
+        "FROM (SELECT make_interval(hours => 26 + $1) AS moved) AS back",
         round(days * 24),
     )
     if code is None:
@@ -172,13 +172,15 @@ async def give_back(world, owner, seats, percent):
     amount_minor = PRICE_MINOR * percent // 100
     async with world.pool.acquire() as connection, connection.transaction():
         await connection.execute(
-            """WITH given AS (
-                   UPDATE tickets SET status = 'REFUNDED' WHERE session_id = $1 AND seat_index = ANY ($2) RETURNING id
-               ), owed AS (
-                   INSERT INTO refunds (id, business_id, gateway, session_id, booking_id, amount_minor, currency, reason)
-                   VALUES (gen_random_uuid(), $3, 'fake', $1, $4, $5, 'IDR', 'customer') RETURNING id
-               )
-               INSERT INTO refund_tickets SELECT owed.id, given.id, $6 FROM owed, given""",
+            """
+            WITH given AS (
+                UPDATE tickets SET status = 'REFUNDED' WHERE session_id = $1 AND seat_index = ANY ($2) RETURNING id
+            ), owed AS (
+                INSERT INTO refunds (id, business_id, gateway, session_id, booking_id, amount_minor, currency, reason)
+                VALUES (gen_random_uuid(), $3, 'fake', $1, $4, $5, 'IDR', 'customer') RETURNING id
+            )
+            INSERT INTO refund_tickets SELECT owed.id, given.id, $6 FROM owed, given
+            """,
             f"s{owner}",
             seats,
             f"tickets:{owner}:{seats}",
@@ -186,9 +188,9 @@ async def give_back(world, owner, seats, percent):
             amount_minor * len(seats),
             amount_minor,
         )
-        left = "SELECT FROM tickets WHERE booking_id = $1 AND status <> 'REFUNDED'"
         await connection.execute(
-            f"UPDATE bookings SET status = 'REFUNDED', status_reason = 'customer' WHERE id = $1 AND NOT EXISTS ({left})",
+            "UPDATE bookings SET status = 'REFUNDED', status_reason = 'customer' WHERE id = $1 AND NOT EXISTS "
+            "(SELECT FROM tickets WHERE booking_id = $1 AND status <> 'REFUNDED')",
             as_uuid(owner),
         )
 
