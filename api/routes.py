@@ -12,8 +12,26 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from api import accounts, bookings, catalogue, docs, health, holds, my_holds, operators, payments, problems, seats
+from api import (
+    accounts,
+    bookings,
+    catalogue,
+    docs,
+    health,
+    holds,
+    my_holds,
+    operator_check_in,
+    operators,
+    payments,
+    problems,
+    refunds,
+    seats,
+    tickets,
+)
 from api import operator_catalogue as programme
+from api import operator_notifications as notifications
+from api import operator_refunds as owed
+from api import operator_webhooks as webhooks
 from api.auth import Access
 from api.openapi.describe import Description, Handler, description_of
 from api.rate_limits import RateLimits, lane_of
@@ -49,11 +67,19 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     E("POST",   "/holds/{hold}/extend",                      holds.extend_hold,         CUSTOMER),
 
     E("POST",   "/bookings",                                 bookings.check_out,        CUSTOMER),
+    E("POST",   "/bookings/lookup",                          notifications.look_up,     PUBLIC),
     E("GET",    "/bookings/{booking}",                       bookings.read_booking,     CUSTOMER),
     E("POST",   "/bookings/{booking}/cancel",                bookings.cancel,           CUSTOMER),
-    E("GET",    "/bookings/{booking}/tickets",               bookings.list_tickets,     CUSTOMER),
+    E("GET",    "/bookings/{booking}/tickets",               tickets.list_tickets,      CUSTOMER),
+    E("GET",    "/bookings/{booking}/refund-quote",          refunds.quote_refund,      CUSTOMER),
+    E("POST",   "/bookings/{booking}/refunds",               refunds.refund_tickets,    CUSTOMER),
     E("POST",   "/bookings/{booking}/payments",              payments.begin_payment,    CUSTOMER),
     E("GET",    "/bookings/{booking}/payments",              payments.list_payments,    CUSTOMER),
+    E("GET",    "/tickets/{ticket}.pdf",                     tickets.read_ticket_pdf,   PUBLIC),
+    E("GET",    "/tickets/{ticket}.svg",                     tickets.read_ticket_svg,   PUBLIC),
+    E("GET",    "/tickets/{ticket}.png",                     tickets.read_ticket_png,   PUBLIC),
+    E("GET",    "/tickets/{ticket}.ics",                     tickets.read_ticket_ics,   PUBLIC),
+    E("GET",    "/.well-known/seatlock-ticket-keys.json",    tickets.read_ticket_keys,  PUBLIC),
     E("POST",   "/payments/webhook",                         payments.receive_event,    PUBLIC),
     E("POST",   "/payments/simulate/{session}",              payments.simulate_outcome, PUBLIC),
     E("GET",    "/me/bookings",                              bookings.list_mine,        CUSTOMER),
@@ -99,8 +125,24 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     E("DELETE", "/admin/blocks/{id:int}",                    operators.delete_block,      STAFF),
     E("GET",    "/admin/showtimes/{showtime:int}/holds",     operators.list_holds,        STAFF),
     E("DELETE", "/admin/holds/{hold}",                       operators.delete_hold,       STAFF),
+    E("POST",   "/admin/tickets/{ticket}/check-in",          operator_check_in.check_in,      STAFF),
+    E("DELETE", "/admin/tickets/{ticket}/check-in",          operator_check_in.undo_check_in, STAFF),
+    E("POST",   "/admin/webhooks",                           webhooks.create_webhook,     MANAGER),
+    E("GET",    "/admin/webhooks",                           webhooks.list_webhooks,      MANAGER),
+    E("GET",    "/admin/webhooks/{id:int}",                  webhooks.read_webhook,       MANAGER),
+    E("PATCH",  "/admin/webhooks/{id:int}",                  webhooks.change_webhook,     MANAGER),
+    E("DELETE", "/admin/webhooks/{id:int}",                  webhooks.delete_webhook,     MANAGER),
+    E("POST",   "/admin/webhooks/{id:int}/test",             webhooks.send_test,          MANAGER),
+    E("GET",    "/admin/webhooks/{id:int}/deliveries",       webhooks.list_deliveries,    MANAGER),
+    E("POST",   "/admin/webhooks/{id:int}/deliveries/{delivery:int}/redeliver", webhooks.redeliver, MANAGER),
+    E("GET",    "/admin/refunds",                            owed.list_refunds,          STAFF),
+    E("GET",    "/admin/refunds/{refund}",                   owed.read_refund,           STAFF),
+    E("POST",   "/admin/refunds/{refund}/retry",             owed.retry_refund,          STAFF),
+    E("POST",   "/admin/refunds/{refund}/settle",            owed.settle_refund,         MANAGER),
     E("GET",    "/admin/acts",                               operators.list_acts,         ADMIN),
     E("GET",    "/admin/cases",                              operators.list_cases,        ADMIN),
+    E("GET",    "/admin/notifications",                      notifications.list_notifications, ADMIN),
+    E("POST",   "/admin/notifications/{id:int}/retry",       notifications.retry_notification, ADMIN),
 
     E("GET",    "/health",                                   health.read_health,        PUBLIC),
     E("GET",    "/health/ready",                             health.read_ready,         PUBLIC),

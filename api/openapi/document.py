@@ -15,10 +15,12 @@ from api.health import VERSION
 from api.openapi.describe import Answer, Description
 from api.openapi.examples import example_of
 from api.openapi.links import LINKS
+from api.openapi.outgoing import describe_webhooks
 from api.openapi.parameters import HEADERS, PATH_PARAMETERS, QUERY_PARAMETERS, REQUEST_HEADERS, Field
 from api.openapi.problem_members import MEMBERS, ProblemAnswer, members_example
 from api.problems import MEDIA_TYPE, PAGES, PROBLEMS
 from api.routes import Endpoint, full_path
+from engine.webhooks.records import Event
 
 Json = dict[str, Any]
 
@@ -29,11 +31,16 @@ TAGS = {
     "my_holds": "A customer's own holds of all showtimes.",
     "seats": "Who may see what is free: maps, lists, bitmaps and changes.",
     "bookings": "From a hold to tickets.",
+    "tickets": "E-tickets: codes, pictures, documents, and the keys that verify them.",
+    "refunds": "Give tickets back: what that pays, and doing it.",
     "payments": "Sessions at a gateway, and what the gateway says of them.",
     "catalogue": "Cities, cinemas, movies, showtimes and layouts, for everybody.",
     "accounts": "Registering, logging in, guests.",
     "operator_catalogue": "Operators make and change cinemas, auditoriums, movies and showtimes.",
     "operators": "Operators freeze showtimes, block seats, end holds, and look at what happened.",
+    "operator_webhooks": "Endpoints of integrators, who are told what happens, and the log of what was sent to them.",
+    "operator_refunds": "Money that goes back: every attempt, another try, settling by hand.",
+    "operator_check_in": "Staff at the door check tickets in.",
     "health": "What an orchestrator asks.",
     "docs": "This document.",
     "problems": "The pages that the `type` of a problem opens.",
@@ -80,6 +87,7 @@ class Document:
             "servers": [{"url": "/"}],
             "tags": [{"name": name, "description": says} for name, says in TAGS.items()],
             "paths": paths,
+            "webhooks": describe_webhooks(self._schema((Event,))),
             "components": {
                 "schemas": self._components,
                 "headers": {name: _header(name, field) for name, field in HEADERS.items()},
@@ -98,7 +106,7 @@ class Document:
 
     @cached_property
     def _types(self) -> list[Any]:
-        found: list[Any] = [ProblemAnswer, *MEMBERS.values()]
+        found: list[Any] = [ProblemAnswer, Event, *MEMBERS.values()]
         for endpoint in self._endpoints:
             found += endpoint.description.bodies
             for kind in endpoint.description.answers.values():

@@ -2,19 +2,24 @@
 
 from datetime import UTC, datetime
 from typing import Any, get_args, get_origin
+from uuid import UUID
 
 import msgspec
 
-from api import accounts, bookings, catalogue, health, holds, operators, payments, seats
+from api import accounts, bookings, catalogue, health, holds, operator_check_in, operators, payments, refunds, seats, tickets
 from api import booking_json as booking
 from api import operator_catalogue as programme
 from api import operator_json as operator
-from api.openapi.parameters import HOLD_EXAMPLE, SESSION_EXAMPLE
+from api import operator_refunds as owed
+from api import operator_notifications as notifications
+from api import operator_webhooks as webhooks
+from api.openapi.parameters import HOLD_EXAMPLE, REFUND_EXAMPLE, SESSION_EXAMPLE, TICKET_CODE_EXAMPLE
 from api.wire import Page
 from engine.catalogue import records
 from engine.catalogue.layouts import LayoutAnswer, Seat
 from engine.catalogue.policies import PolicyOverrides
 from engine.orders.gateways.protocol import PaymentEvent
+from engine.webhooks import endpoints
 
 AT = "2026-11-21T08:00:00.000Z"
 LATER = "2026-11-21T08:10:00.000Z"
@@ -109,6 +114,17 @@ _EXAMPLES: tuple[msgspec.Struct, ...] = (
         expires_in_ms=600_000,
     ),
     _TICKET,
+    tickets.ETicketAnswer(
+        **msgspec.structs.asdict(_TICKET),
+        valid=True,
+        code=TICKET_CODE_EXAMPLE,
+        links=tickets.TicketLinks(
+            *(f"/api/v1/tickets/{TICKET_CODE_EXAMPLE}.{of}" for of in ("svg", "png", "pdf", "ics"))
+        ),
+    ),
+    tickets.TicketKeysAnswer(
+        [tickets.TicketKeyAnswer("OKP", "Ed25519", "sig", "1", "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")]
+    ),
     payments.PaymentBody(),
     _PAYMENT,
     PaymentEvent(
@@ -207,6 +223,71 @@ _EXAMPLES: tuple[msgspec.Struct, ...] = (
     operator.HoldPage([], None, 0),
     operator.ActAnswer(1, USER, "freeze_showtime", "showtime:42", "The projector is broken", {}, AT),
     operator.CaseAnswer(1, "evt_1", "wrong_amount", 42, HOLD_EXAMPLE, SESSION_EXAMPLE, {}, AT, None),
+    operator_check_in.CheckInBody(42, "North"),
+    operator_check_in.CheckInAnswer(
+        ticket=_TICKET.id,
+        status="USED",
+        booking_id=HOLD_EXAMPLE,
+        seat="C7",
+        row="C",
+        number="7",
+        tier="PREMIUM",
+        showtime=42,
+        movie="Laut Bercerita",
+        auditorium="Audi 1",
+        starts_at="2026-11-21T12:30:00.000Z",
+        gate="North",
+        used_at=AT,
+    ),
+    # notifications
+    notifications.LookUpBody(UUID(HOLD_EXAMPLE), "budi@example.org"),
+    notifications.LOOKED_UP,
+    notifications.NotificationAnswer(
+        id=9,
+        business_id=f"mail:ticket:{HOLD_EXAMPLE}",
+        kind="ticket",
+        channel="mail",
+        recipient="budi@example.org",
+        locale="id",
+        showtime_id=42,
+        booking_id=HOLD_EXAMPLE,
+        refund_id=None,
+        status="DEAD",
+        attempts=1,
+        due_at=None,
+        error="550 no such user",
+        created_at=AT,
+        ended_at=LATER,
+    ),
+    # outgoing webhooks
+    endpoints.NewEndpoint(
+        url="https://hooks.example.org/seatlock", events=("booking.confirmed", "refund.settled"), cinema_id=3
+    ),
+    endpoints.EndpointChange(rotate_secret=True),
+    webhooks.EndpointAnswer(
+        id=7,
+        url="https://hooks.example.org/seatlock",
+        events=["booking.confirmed", "refund.settled"],
+        cinema_id=3,
+        description="",
+        active=True,
+        off_reason=None,
+        off_at=None,
+        failing_since=None,
+        created_by=USER,
+        created_at=AT,
+    ),
+    webhooks.DeliveryAnswer(
+        id=1207,
+        endpoint_id=7,
+        event_id="msg_6f1c2b7a-4a7e-4b7e-9d39-0d6f4f4b7a11",
+        type="booking.confirmed",
+        status="PENDING",
+        created_at=AT,
+        due_at=LATER,
+        ended_at=None,
+        attempts=[webhooks.AttemptAnswer(1, AT, 212, 503, "busy", None)],
+    ),
     # service
     health.HealthAnswer("ok", health.VERSION, 1, health.Dependencies("ok", "ok"), AT),
 )

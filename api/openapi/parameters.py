@@ -11,7 +11,13 @@ from engine.limits import (
 )
 
 HOLD_EXAMPLE = "0199c2a4-6b1e-7c3f-8a51-00020000002a"
+REFUND_EXAMPLE = "b2f4c7de-52a9-5e0f-9d59-7c1c3a4e8f10"
+TICKET_EXAMPLE = "0199c2a4-7d10-7e51-9c2b-3f5e6a7b8c9d"
 SESSION_EXAMPLE = "sess_9f1c2b7a4a7e4b7e9d390d6f4f4b7a11"
+TICKET_CODE_EXAMPLE = (
+    "AEAQDGOCUR6RA7SRTQVT6XTKPOGJ2AAAAAVAAJLLAGHMQMSTEPBJU7HYVMFRPYOYC3YYT3ELR2"
+    "CQD5EGKCWHBNH5MXWOIKQ6X7NFMVFEQPUQMZXNJKFQJFWCRYGOOAGFDFJANLME4QLUKMB7GIBA"
+)
 
 
 class Field(NamedTuple):
@@ -32,7 +38,10 @@ PATH_PARAMETERS: dict[str, Field] = {
     "hold": Field("Id of a hold.", {"type": "string", "format": "uuid"}, HOLD_EXAMPLE),
     "booking": Field("Id of a booking, which was its hold's.", {"type": "string", "format": "uuid"}, HOLD_EXAMPLE),
     "session": Field("Id of a payment session.", _text(), SESSION_EXAMPLE),
+    "ticket": Field("Code of a ticket.", {"type": "string", "pattern": "^[A-Z2-7]{148}$"}, TICKET_CODE_EXAMPLE),
+    "refund": Field("Id of a refund.", {"type": "string", "format": "uuid"}, REFUND_EXAMPLE),
     "code": Field("Code of a problem.", {"type": "string", "pattern": "^[a-z_]+$"}, "seats_taken"),
+    "delivery": Field("Number of a delivery.", {"type": "integer", "minimum": 1, "maximum": 2**53 - 1}, 1207),
     "asset": Field("Name of a file.", {"type": "string", "pattern": "^[a-z-]+[.](css|js)$"}, "swagger-ui.css"),
 }
 
@@ -57,6 +66,10 @@ QUERY_PARAMETERS: dict[str, Field] = {
         {"type": "integer", "minimum": 0, "maximum": SEAT_MAP_VERSION_MAX},
         1_795_000_000_000,
     ),
+    "size": Field("Only pages of this size; both without.", {"type": "string", "enum": ["phone", "a4"]}, "phone"),
+    "status": Field("Only those of this status.", _ANY, "PENDING"),
+    "kind": Field("Only those of this kind.", _ANY, "ticket"),
+    "tickets": Field("Ids of tickets of the booking, by comma.", _ANY, TICKET_EXAMPLE),
     "closed": Field("`true` adds what was closed.", _ANY, "true"),
 }
 

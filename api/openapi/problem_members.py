@@ -7,8 +7,10 @@ from msgspec import UNSET, UnsetType
 
 from api.wire import Timestamp
 from engine.errors import Outcome
+from engine.ledger.records import RefundStatus, TicketStatus
 from engine.orders.records import BookingStatus
 from engine.seats.records import ShowtimeStatus
+from engine.webhooks.records import OffReason
 
 
 class ProblemAnswer(msgspec.Struct):
@@ -77,6 +79,42 @@ class NotNow(msgspec.Struct):
     booking_status: BookingStatus | UnsetType = UNSET
 
 
+class Used(msgspec.Struct):
+    """When and where a ticket was used."""
+
+    used_at: Timestamp
+    gate: str
+
+
+class OtherShow(msgspec.Struct):
+    """Which showtime a ticket is for, and when that begins."""
+
+    showtime: int
+    starts_at: Timestamp
+
+
+class NotRefundable(msgspec.Struct):
+    """Why nothing goes back, what the booking is, and the tickets in the way with their statuses."""
+
+    why: Literal["not_paid", "ended", "showtime_cancelled", "no_ticket", "too_late", "nothing_paid"]
+    booking_status: BookingStatus
+    tickets: dict[str, TicketStatus] | UnsetType = UNSET
+
+
+class OtherAmount(msgspec.Struct):
+    """What goes back by now."""
+
+    amount: int
+    currency: str
+    percent: int
+
+
+class RefundIs(msgspec.Struct):
+    """What the refund is by now."""
+
+    refund_status: RefundStatus
+
+
 class NotOnSale(msgspec.Struct):
     """When sales begin."""
 
@@ -99,6 +137,12 @@ class Busy(msgspec.Struct):
     """The showtimes in the way, where they are known."""
 
     conflicts: list[Any] | UnsetType = UNSET
+
+
+class Off(msgspec.Struct):
+    """Why an endpoint is off."""
+
+    off_reason: OffReason
 
 
 class TooLarge(msgspec.Struct):
@@ -129,10 +173,16 @@ MEMBERS: dict[str, type[msgspec.Struct]] = {
     "showtime_closed": Closed,
     "not_payable": NotNow,
     "not_cancellable": NotNow,
+    "ticket_used": Used,
+    "wrong_showtime": OtherShow,
+    "not_refundable": NotRefundable,
+    "quote_changed": OtherAmount,
+    "refund_not_manual": RefundIs,
     "not_on_sale": NotOnSale,
     "hold_limit": HoldLimit,
     "seat_limit": SeatLimit,
     "auditorium_busy": Busy,
+    "endpoint_off": Off,
     "body_too_large": TooLarge,
     "rate_limited": Again,
     "cool_down": Again,
@@ -153,10 +203,16 @@ _EXAMPLES: dict[type[msgspec.Struct], msgspec.Struct] = {
     TakenSeats: TakenSeats([TakenSeat("C7", "LOCKED")], 480_000, [["C9", "C10"]]),
     Closed: Closed("ENDED"),
     NotNow: NotNow("CONFIRMED"),
+    Used: Used("2026-11-21T12:04:11.000Z", "North"),
+    OtherShow: OtherShow(43, "2026-11-21T15:00:00.000Z"),
+    NotRefundable: NotRefundable("too_late", "CONFIRMED"),
+    OtherAmount: OtherAmount(3_750_000, "IDR", 50),
+    RefundIs: RefundIs("SETTLED"),
     NotOnSale: NotOnSale("2026-11-21T03:00:00.000Z"),
     HoldLimit: HoldLimit(["0199c2a4-6b1e-7c3f-8a51-00020000002a"]),
     SeatLimit: SeatLimit(2),
     Busy: Busy([]),
+    Off: Off("gone"),
     TooLarge: TooLarge(65_536),
     Again: Again(1_000),
     Away: Away("definite", 1_000),

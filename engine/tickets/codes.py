@@ -61,11 +61,11 @@ def read_code(public: Mapping[int, Ed25519PublicKey], code: str) -> TicketCode:
     version, kid, ticket_id, showtime, seat_index, starts_at_s = CONTENT.unpack_from(raw)
     key = public.get(kid)
     if version != VERSION or key is None:
-        raise _unknown()
+        raise Refusal("not_found")
     try:
         key.verify(raw[CONTENT.size :], raw[: CONTENT.size])
     except InvalidSignature:
-        raise _unknown() from None
+        raise Refusal("not_found") from None
     return TicketCode(
         ticket_id=UUID(bytes=ticket_id), showtime=showtime, seat_index=seat_index, starts_at_s=starts_at_s
     )
@@ -82,9 +82,5 @@ def _bytes(code: str) -> bytes:
     except (binascii.Error, ValueError):
         raw = b""
     if _text(raw) != code or not raw:
-        raise _unknown()
+        raise Refusal("not_found")
     return raw
-
-
-def _unknown() -> Refusal:
-    return Refusal("not_found", "There is no ticket with this code.")
