@@ -19,6 +19,7 @@ from engine.errors import InvalidInput, Refusal
 from engine.ledger.records import BookedSeat, Booking
 from engine.limits import SEAT_LABEL_LENGTH_MAX, SEATS_PER_HOLD_CEILING
 from engine.orders.pricing import price_seats
+from engine.orders.records import Booking as OwnBooking
 from engine.orders.records import BookingStatus
 from engine.runtime import Runtime
 from engine.seats.cool_down import cool_down_rule
@@ -102,10 +103,16 @@ async def read_hold(request: Request) -> Response:
         hold = await runtime.seats.read_hold(hold_id, subject)
     except Refusal as refusal:
         booking = await runtime.ledger.read_booking(str(hold_id))
-        if booking is None or booking.subject != subject or (booking.status == "PENDING" and not booking.settling):
+        if booking is None or booking.subject != subject:
             raise refusal from None
-        return answer(_from_ledger(booking))
-    return await _answer(runtime, hold, 200)
+        if booking.status != "PENDING" or booking.settling:
+            return answer(_from_booking(booking))
+        if refusal.details.get("showtime_status") != "CANCELLED":
+            raise refusal from None
+    else:
+        if not hold.showtime_cancelled:
+            return await _answer(runtime, hold, 200)
+    return answer(_from_booking(await runtime.orders.bookings.read_booking(str(hold_id), subject)))
 
 
 @describe({200: HoldAnswer}, body=ChangeBody, refuses=("hold_expired", "payment_open", "empty_hold", *CLAIMS))
@@ -205,7 +212,7 @@ async def hold_json(runtime: Runtime, hold: Hold) -> HoldAnswer:
     )
 
 
-def _from_ledger(booking: Booking) -> HoldAnswer:
+def _from_booking(booking: Booking | OwnBooking) -> HoldAnswer:
     at_ms = now_ms()
     return HoldAnswer(
         id=booking.id,

@@ -73,6 +73,12 @@ class Closed(msgspec.Struct):
     showtime_status: ShowtimeStatus
 
 
+class Over(msgspec.Struct):
+    """Of a hold that ended with its showtime, that this was so."""
+
+    showtime_status: Literal["CANCELLED"] | UnsetType = UNSET
+
+
 class NotNow(msgspec.Struct):
     """What the booking is now, where that is the reason."""
 
@@ -171,6 +177,8 @@ MEMBERS: dict[str, type[msgspec.Struct]] = {
     "too_many_seats": TooManySeats,
     "seats_taken": TakenSeats,
     "showtime_closed": Closed,
+    "hold_expired": Over,
+    "booking_expired": Over,
     "not_payable": NotNow,
     "not_cancellable": NotNow,
     "ticket_used": Used,
@@ -202,6 +210,7 @@ _EXAMPLES: dict[type[msgspec.Struct], msgspec.Struct] = {
     TooManySeats: TooManySeats(10, [FieldError("/seats", "At most 10 seats.")]),
     TakenSeats: TakenSeats([TakenSeat("C7", "LOCKED")], 480_000, [["C9", "C10"]]),
     Closed: Closed("ENDED"),
+    Over: Over("CANCELLED"),
     NotNow: NotNow("CONFIRMED"),
     Used: Used("2026-11-21T12:04:11.000Z", "North"),
     OtherShow: OtherShow(43, "2026-11-21T15:00:00.000Z"),

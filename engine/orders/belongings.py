@@ -119,11 +119,12 @@ class Belongings:
 
     async def _read(self, hold_id: HoldId, subject: str) -> Hold | None:
         try:
-            return await self._seats.read_hold(hold_id, subject)
+            hold = await self._seats.read_hold(hold_id, subject)
         except Refusal as refusal:
             if refusal.code in GONE:
                 return None
             raise
+        return None if hold.showtime_cancelled else hold
 
 
 def _id_of(hold: Hold) -> HoldId:

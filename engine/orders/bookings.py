@@ -72,8 +72,8 @@ class Bookings:
         and whose hold is gone, is EXPIRED whether or not the worker has said so yet.
 
         Raises:
-            Refusal: `not_found`; `booking_expired` for a hold that ended before any payment, and before the ledger
-                was told of it.
+            Refusal: `not_found`; `booking_expired {showtime_status?}` for a hold that ended before any payment, and
+                before the ledger was told of it; `CANCELLED` if it ended with its showtime.
             Unavailable: `ledger_unavailable`, `redis_unavailable`, `overloaded`.
         """
         hold_id = parse_hold_id(booking_id)
@@ -85,8 +85,9 @@ class Bookings:
             # A sale or an end may have come between the two looks; it was written before the hold went away.
             known = await self._find(booking_id, subject)
             if known is None:
-                raise Refusal("booking_expired")
-        return from_ledger(known)
+                cancelled = await self._is_cancelled(hold_id.showtime)
+                raise Refusal("booking_expired", **({"showtime_status": "CANCELLED"} if cancelled else {}))
+        return await self._without_hold(known)
 
     async def list_bookings(self, subject: str, cursor: str | None, limit: int) -> tuple[list[Booking], str | None]:
         """List the subject's bookings, newest first, with the cursor of the next page.
@@ -172,14 +173,24 @@ class Bookings:
         if known.status != "PENDING" or known.settling:
             return from_ledger(known)
         hold = await self._live_hold(parse_hold_id(known.id), subject, known)
-        return await self._from_hold(hold, subject, known) if hold else from_ledger(known)
+        return await (self._from_hold(hold, subject, known) if hold else self._without_hold(known))
+
+    async def _without_hold(self, known: ledger_records.Booking) -> Booking:
+        """Show a booking of the ledger; one that waited for its money ended with its hold, or with its showtime."""
+        booking = from_ledger(known)
+        if booking.status != known.status and await self._is_cancelled(known.showtime):
+            return _ended(booking, "CANCELLED", "showtime_cancelled")
+        return booking
+
+    async def _is_cancelled(self, showtime: int) -> bool:
+        return (await self._catalogue.read_showtime(showtime)).status == "CANCELLED"
 
     async def _from_hold(self, hold: Hold, subject: str, known: ledger_records.Booking | None = None) -> Booking:
-        """Show a live hold as a booking, with the payments that the ledger has of it."""
+        """Show a live hold, or one that is over with its showtime, with the payments that the ledger has of it."""
         seats, currency = await price_seats(self._catalogue, hold)
         checkout = read_checkout(hold)
         actions: tuple[Action, ...] = ("pay", "cancel") if checkout else ("check_out", "cancel")
-        return Booking(
+        booking = Booking(
             id=hold.id,
             showtime=hold.showtime,
             subject=subject,
@@ -195,6 +206,7 @@ class Bookings:
             actions=actions,
             replayed=hold.replayed,
         )
+        return _ended(booking, "CANCELLED", "showtime_cancelled") if hold.showtime_cancelled else booking
 
     async def _until_known(self, booking_id: str) -> None:
         """Wait a moment for the worker to write an end that the seat engine has told; no longer, it may be away."""
