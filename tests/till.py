@@ -24,6 +24,7 @@ class Seller(httpx.AsyncBaseTransport):
         self.answers = []
         self.events = []
         self.forgeries = []
+        self.raw = []
         self.heard = asyncio.Event()
 
     async def handle_async_request(self, request):
@@ -35,6 +36,7 @@ class Seller(httpx.AsyncBaseTransport):
             self.heard.set()
             return httpx.Response(401)
         self.events.append(json.loads(body))
+        self.raw.append((request.headers, body))
         self.heard.set()
         answer = self.answers.pop(0) if self.answers else 200
         if answer is None:

@@ -113,14 +113,19 @@ class StripeGateway:
         payment = await self._find_payment(order.session_id)
         if payment is None:
             raise Refusal("refund_refused", "This session was not paid.", failure_code="not_paid")
+        amount = to_stripe(order.amount_minor, order.currency)
         known = await self._list_refunds(payment, order.refund_id)
         for refund in known:
             state = refund_state(refund)
-            if state.status != "FAILED":
-                return state
+            if state.status == "FAILED":
+                continue
+            if refund.amount != amount:
+                detail = "This refund was asked for with another amount."
+                raise Refusal("refund_refused", detail, failure_code="refund_changed")
+            return state
         for failures in range(len(known), len(known) + STRIPE_KEYS_PER_REFUND_MAX):
             try:
-                return await self._try_refund(order, payment, failures)
+                return await self._try_refund(order, amount, payment, failures)
             except stripe.StripeError as error:
                 # An answer from an earlier try, which it says again for a day: that try has ended for good.
                 if (error.headers or {}).get(REPLAYED) != "true":
@@ -165,10 +170,10 @@ class StripeGateway:
             refuse(error, "refund_refused")
         return [refund for refund in refunds if refund.names.get(REFUND_NAME) == refund_id]
 
-    async def _try_refund(self, order: RefundOrder, payment: str, failures: int) -> RefundState:
+    async def _try_refund(self, order: RefundOrder, amount: int, payment: str, failures: int) -> RefundState:
         params: Any = {
             "payment_intent": payment,
-            "amount": to_stripe(order.amount_minor, order.currency),
+            "amount": amount,
             # Why we give it back stays with us: Stripe's own reasons are three, and one of them is fraud.
             "metadata": {REFUND_NAME: order.refund_id, SESSION_NAME: order.session_id},
         }
