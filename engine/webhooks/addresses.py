@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from engine.errors import InvalidInput
-from engine.limits import NAME_LOOKUP_TIMEOUT_S, NAME_LOOKUPS_AT_ONCE_MAX
+from engine.limits import NAME_LOOKUP_TIMEOUT_S, NAME_LOOKUPS_AT_ONCE_MAX, PORT_MAX
 
 PORTS = {"https": 443, "http": 80}
 SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
@@ -48,6 +48,8 @@ class Addresses:
             raise _wrong("is no URL") from None
         if parts.scheme not in (PORTS if self._private else ("https",)):
             raise _wrong("must begin with https://")
+        if parts.port is not None and not 1 <= parts.port <= PORT_MAX:
+            raise _wrong(f"must have a port from 1 to {PORT_MAX}, or none")
         if not parts.host or parts.userinfo or parts.fragment:
             raise _wrong("must have a host, and neither a user nor a fragment")
         if self._private:
