@@ -12,7 +12,7 @@ from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
-from email.utils import localtime, parseaddr
+from email.utils import getaddresses, localtime
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
@@ -151,12 +151,12 @@ def read_sender(text: str) -> Address:
     Raises:
         CommandError: it is neither.
     """
-    name, spec = parseaddr(text)
+    (name, spec), *others = getaddresses([text]) or [("", "")]
     try:
         address = Address(display_name=name, addr_spec=spec)
     except (ValueError, MessageError, IndexError):
         address = Address()
-    if not address.username or not address.domain:
+    if others or not address.username or not address.domain:
         raise CommandError("SEATLOCK_MAIL_FROM must be an address, or `Name <address>`")
     return address
 
