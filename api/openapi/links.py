@@ -22,7 +22,8 @@ class Link(NamedTuple):
 
 
 _OF_A_BOOKING = tuple(
-    Link(target, "booking") for target in ("read_booking", "begin_payment", "list_payments", "list_tickets", "cancel")
+    Link(target, "booking")
+    for target in ("read_booking", "begin_payment", "list_payments", "list_tickets", "quote_refund", "cancel")
 )
 
 LINKS: dict[str, tuple[Link, ...]] = {
@@ -58,6 +59,11 @@ LINKS: dict[str, tuple[Link, ...]] = {
         Link(target, "showtime", "/items/0/id")
         for target in ("admin_create_block", "admin_list_blocks", "admin_list_holds", "admin_unfreeze_showtime")
     ),
+    "admin_create_webhook": tuple(
+        Link(f"admin_{target}", "id")
+        for target in ("read_webhook", "change_webhook", "send_test", "list_deliveries", "delete_webhook")
+    ),
+    "admin_send_test": (Link("admin_list_deliveries", "id", "/endpoint_id"),),
     "admin_create_block": (Link("admin_delete_block", "id"),),
 }
 """Operation id -> links of its success."""

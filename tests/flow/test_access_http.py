@@ -35,7 +35,7 @@ ROLES = ("nobody", "guest", "owner", "other customer", "staff here", "manager el
 @pytest.fixture
 def settings_changes():
     """The fake gateway's door is open, so that it is in the table; nobody answers behind it."""
-    return {"simulate_payments": True}
+    return {"simulate_payments": True, "webhook_private": True}
 
 
 class Callers:
@@ -75,6 +75,17 @@ class Callers:
         blocked = {"seats": ["E8"], "reason": "broken"}
         self.block = (await self._as("admin", f"/admin/showtimes/{self.operated}/blocks", blocked))["id"]
 
+        asked = await self.client.post("/api/v1/bookings/lookup", json={"id": str(uuid4()), "email": "a@example.com"})
+        assert asked.status_code == 202, asked.text
+        listed = await self.client.get("/api/v1/admin/notifications", headers=self.headers["admin"])
+        self.notification = listed.json()["items"][0]["id"]
+
+    async def endpoint(self):
+        """Make an endpoint of the cinema "here", with a delivery; gives both ids."""
+        endpoint = (await self._as("admin", "/admin/webhooks", _endpoint(self, None)))["id"]
+        path = f"/api/v1/admin/webhooks/{endpoint}/test"
+        return endpoint, (await self.client.post(path, headers=self.headers["admin"])).json()["id"]
+
     async def hold(self, *, booked):
         """Let the owner claim a seat of a new showtime, and check it out if asked; gives the id."""
         self._shows += 1
@@ -101,6 +112,8 @@ class Callers:
             ids["hold"] = await self.hold(booked=False)
         elif "{booking}" in path:
             ids["booking"] = await self.hold(booked=True)
+        if "/webhooks/{id" in path:
+            ids["id"], ids["delivery"] = await self.endpoint()
         body = BODIES[name](self, ids) if name in BODIES else None
         if name == "POST /payments/webhook":
             body = json.dumps(body).encode()
@@ -116,6 +129,8 @@ class Callers:
             return self.small.movie
         if "auditoriums" in path:
             return self.small.auditorium
+        if "notifications" in path:
+            return self.notification
         return self.block if "blocks" in path else self.small.cinema
 
 
@@ -133,10 +148,15 @@ def _show(callers, _):
     return {"auditorium_id": small.auditorium, "movie_id": small.movie, "starts_at": starts_at, "prices": PRICES}
 
 
+def _endpoint(callers, _):
+    return {"url": "http://127.0.0.1:9/hook", "events": ["booking.confirmed"], "cinema_id": callers.small.cinema}
+
+
 BODIES = {
     "POST /showtimes/{showtime:int}/holds": lambda _, __: {"seats": ["B1"]},
     "PATCH /holds/{hold}": lambda _, __: {"add": ["A2"]},
     "POST /bookings": lambda _, ids: {"hold_id": ids["hold"], "email": "guest@example.com"},
+    "POST /bookings/lookup": lambda _, __: {"id": str(uuid4()), "email": "guest@example.com"},
     "POST /payments/webhook": lambda _, __: {"id": uuid4().hex, "type": "payment.failed", "session_id": "sess_unknown"},
     "POST /payments/simulate/{session}": lambda _, __: {"outcome": "success"},
     "POST /auth/register": lambda _, __: {"email": f"{uuid4().hex}@example.com", "password": PASSWORD, "name": "Sari"},
@@ -160,6 +180,8 @@ BODIES = {
     "POST /admin/unfreeze": _cinema_reason,
     "POST /admin/showtimes/{showtime:int}/blocks": lambda _, __: {"seats": ["E1"], "reason": "broken"},
     "DELETE /admin/holds/{hold}": _reason,
+    "POST /admin/webhooks": _endpoint,
+    "PATCH /admin/webhooks/{id:int}": lambda _, __: {"description": "ours"},
 }
 """Bodies that are right, so that only the caller decides; the other endpoints take none."""
 

@@ -104,6 +104,7 @@ class Town:
             token_secret=TOKEN_SECRET,
             ticket_keys=TICKET_KEYS,
             simulate_payments=True,
+            webhook_private=True,
             return_url_origins=SHOP_ORIGIN,
             rate_limit="off",
         )
