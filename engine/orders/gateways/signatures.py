@@ -1,5 +1,7 @@
 """The signature of a gateway's event: `X-Seatlock-Signature: t=<unix>,v1=<hex HMAC-SHA256 of "<t>.<raw body>">`.
 
+Stripe signs in the same way, in a header of its own.
+
 Several `v1` may stand in one header while a secret is being changed; one that fits is enough.
 """
 
@@ -60,7 +62,7 @@ def _parse(header: str) -> tuple[str, list[str]]:
         elif name == "v1" and _DIGEST.fullmatch(value):
             digests.append(value)
     if len(stamps) != 1 or not _TIME.fullmatch(stamps[0]) or not 1 <= len(digests) <= SIGNATURES_PER_EVENT_MAX:
-        raise Refusal("bad_signature", f"{SIGNATURE_HEADER} is missing or malformed")
+        raise Refusal("bad_signature", "the signature is missing or malformed")
     return stamps[0], digests
 
 
