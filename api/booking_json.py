@@ -58,7 +58,7 @@ class TicketAnswer(msgspec.Struct):
 
 
 class RefundAnswer(msgspec.Struct):
-    """Money that goes back."""
+    """Money that goes back: `reason` is a word, `comment` what somebody wrote, `tickets` ids of what it pays for."""
 
     id: str
     session_id: str
@@ -66,16 +66,20 @@ class RefundAnswer(msgspec.Struct):
     amount: int
     currency: str
     reason: str
+    comment: str | None
+    tickets: tuple[str, ...]
     created_at: Timestamp
+    settled_at: Timestamp | None
 
 
 class RefundSum(msgspec.Struct):
-    """All refunds of a booking together: done when each of them is, with the newest one's reason."""
+    """All refunds of a booking together: done when each of them is, with the newest one's reason and comment."""
 
     status: RefundStatus
     amount: int
     currency: str
     reason: str
+    comment: str | None
 
 
 class BookingAnswer(msgspec.Struct):
@@ -132,10 +136,12 @@ async def booking_json(catalogue: Catalogue, booking: Booking) -> BookingAnswer:
         payment=_payment_of(booking),
         tickets=[ticket_json(layout, ticket) for ticket in booking.tickets],
         refund=_refund_of(booking.refunds),
-        refunds=[_refund_json(refund) for refund in booking.refunds],
+        refunds=[refund_json(refund) for refund in booking.refunds],
         actions=booking.actions,
         server_time=rfc3339(booking.now_ms),
     )
+    if _refundable(booking) and catalogue.refund_percent(showtime, booking.now_ms):
+        body.actions = (*booking.actions, "refund")
     if booking.status in ("HELD", "PENDING"):
         body.expires_at = rfc3339(booking.expires_at_ms)
         body.expires_in_ms = max(0, booking.expires_at_ms - booking.now_ms)
@@ -173,6 +179,10 @@ def ticket_json(layout: Layout, ticket: Ticket) -> TicketAnswer:
     )
 
 
+def _refundable(booking: Booking) -> bool:
+    return booking.status == "CONFIRMED" and any(ticket.status == "SOLD" for ticket in booking.tickets)
+
+
 def _seat_json(layout: Layout, booked: BookedSeat) -> BookedSeatAnswer:
     seat = layout.seats[booked.index]
     return BookedSeatAnswer(booked.seat, seat.row, seat.number, booked.tier, booked.price_minor)
@@ -202,10 +212,12 @@ def _refund_of(refunds: tuple[Refund, ...]) -> RefundSum | None:
         amount=sum(refund.amount_minor for refund in refunds),
         currency=refunds[-1].currency,
         reason=refunds[-1].reason,
+        comment=refunds[-1].comment,
     )
 
 
-def _refund_json(refund: Refund) -> RefundAnswer:
+def refund_json(refund: Refund) -> RefundAnswer:
+    """Build one refund."""
     return RefundAnswer(
         id=refund.id,
         session_id=refund.session_id,
@@ -213,5 +225,8 @@ def _refund_json(refund: Refund) -> RefundAnswer:
         amount=refund.amount_minor,
         currency=refund.currency,
         reason=refund.reason,
+        comment=refund.comment,
+        tickets=refund.tickets,
         created_at=rfc3339(refund.created_at_ms),
+        settled_at=None if refund.settled_at_ms is None else rfc3339(refund.settled_at_ms),
     )

@@ -170,6 +170,8 @@ REFUNDS_AT_ONCE_MAX = 8
 REFUND_LEASE_MS = 30 * SECOND_MS
 """A refund whose worker has died is taken up by another one after so long."""
 REFUND_RETRY_MAX_MS = HOUR_MS
+REFUND_TEXT_LENGTH_MAX = 500
+"""What a customer or an operator may write about one."""
 REFUND_LOOK_MAX_MS = 6 * HOUR_MS
 """A refund that the gateway works on is asked after at least so often."""
 REFUND_PENDING_MAX_MS = 14 * DAY_MS

@@ -6,14 +6,26 @@ from uuid import UUID
 
 import msgspec
 
-from api import accounts, bookings, catalogue, health, holds, operator_check_in, operators, payments, refunds, seats, tickets
+from api import (
+    accounts,
+    bookings,
+    catalogue,
+    health,
+    holds,
+    operator_check_in,
+    operators,
+    payments,
+    refunds,
+    seats,
+    tickets,
+)
 from api import booking_json as booking
 from api import operator_catalogue as programme
 from api import operator_json as operator
-from api import operator_refunds as owed
 from api import operator_notifications as notifications
+from api import operator_refunds as owed
 from api import operator_webhooks as webhooks
-from api.openapi.parameters import HOLD_EXAMPLE, REFUND_EXAMPLE, SESSION_EXAMPLE, TICKET_CODE_EXAMPLE
+from api.openapi.parameters import HOLD_EXAMPLE, REFUND_EXAMPLE, SESSION_EXAMPLE, TICKET_CODE_EXAMPLE, TICKET_EXAMPLE
 from api.wire import Page
 from engine.catalogue import records
 from engine.catalogue.layouts import LayoutAnswer, Seat
@@ -54,8 +66,66 @@ _SHOWN = catalogue.ShowtimeAnswer(**_SHOWTIME)
 _PAYMENT = booking.PaymentAnswer(
     SESSION_EXAMPLE, "PENDING", 15_000_000, "IDR", f"https://pay.example/{SESSION_EXAMPLE}", LATER, AT, None
 )
-_TICKET = booking.TicketAnswer(
-    "0199c2a4-7d10-7e51-9c2b-3f5e6a7b8c9d", "C7", "C", "7", "PREMIUM", 7_500_000, "IDR", "SOLD", AT, SESSION_EXAMPLE
+_TICKET = booking.TicketAnswer(TICKET_EXAMPLE, "C7", "C", "7", "PREMIUM", 7_500_000, "IDR", "SOLD", AT, SESSION_EXAMPLE)
+_REFUND = booking.RefundAnswer(
+    id=REFUND_EXAMPLE,
+    session_id=SESSION_EXAMPLE,
+    status="QUEUED",
+    amount=3_750_000,
+    currency="IDR",
+    reason="customer",
+    comment="We are ill",
+    tickets=(TICKET_EXAMPLE,),
+    created_at=AT,
+    settled_at=None,
+)
+_OWED: dict[str, Any] = {
+    "id": REFUND_EXAMPLE,
+    "status": "MANUAL",
+    "amount": 3_750_000,
+    "currency": "IDR",
+    "reason": "customer",
+    "comment": "We are ill",
+    "booking_id": HOLD_EXAMPLE,
+    "showtime_id": 42,
+    "cinema_id": 3,
+    "gateway": "fake",
+    "session_id": SESSION_EXAMPLE,
+    "gateway_refund": None,
+    "failure_code": "insufficient_funds",
+    "attempts": 5,
+    "due_at": None,
+    "created_at": AT,
+    "updated_at": LATER,
+    "settled_at": None,
+    "settled_by": None,
+    "note": None,
+    "tickets": [owed.RefundedTicketAnswer(TICKET_EXAMPLE, "C7", 3_750_000)],
+}
+_BOOKING = booking.BookingAnswer(
+    id=HOLD_EXAMPLE,
+    showtime_id=42,
+    status="PENDING",
+    status_reason=None,
+    settling=False,
+    movie="Laut Bercerita",
+    cinema="Teater Kencana",
+    auditorium="Audi 1",
+    starts_at="2026-11-21T12:30:00.000Z",
+    timezone="Asia/Jakarta",
+    seats=[booking.BookedSeatAnswer("C7", "C", "7", "PREMIUM", 7_500_000)],
+    amount=7_500_000,
+    currency="IDR",
+    email="budi@example.org",
+    phone=None,
+    payment=None,
+    tickets=[],
+    refund=None,
+    refunds=[],
+    actions=("pay", "cancel"),
+    server_time=AT,
+    expires_at=LATER,
+    expires_in_ms=600_000,
 )
 
 _EXAMPLES: tuple[msgspec.Struct, ...] = (
@@ -88,31 +158,7 @@ _EXAMPLES: tuple[msgspec.Struct, ...] = (
     # bookings and payments
     bookings.CheckOutBody(hold_id=HOLD_EXAMPLE, email="budi@example.org"),
     bookings.CancelBody("Wrong day"),
-    booking.BookingAnswer(
-        id=HOLD_EXAMPLE,
-        showtime_id=42,
-        status="PENDING",
-        status_reason=None,
-        settling=False,
-        movie="Laut Bercerita",
-        cinema="Teater Kencana",
-        auditorium="Audi 1",
-        starts_at="2026-11-21T12:30:00.000Z",
-        timezone="Asia/Jakarta",
-        seats=[booking.BookedSeatAnswer("C7", "C", "7", "PREMIUM", 7_500_000)],
-        amount=7_500_000,
-        currency="IDR",
-        email="budi@example.org",
-        phone=None,
-        payment=None,
-        tickets=[],
-        refund=None,
-        refunds=[],
-        actions=("pay", "cancel"),
-        server_time=AT,
-        expires_at=LATER,
-        expires_in_ms=600_000,
-    ),
+    _BOOKING,
     _TICKET,
     tickets.ETicketAnswer(
         **msgspec.structs.asdict(_TICKET),
@@ -125,6 +171,17 @@ _EXAMPLES: tuple[msgspec.Struct, ...] = (
     tickets.TicketKeysAnswer(
         [tickets.TicketKeyAnswer("OKP", "Ed25519", "sig", "1", "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")]
     ),
+    refunds.RefundBody("We are ill", (TICKET_EXAMPLE,), 3_750_000),
+    refunds.QuoteAnswer(
+        amount=3_750_000,
+        currency="IDR",
+        percent=50,
+        rule="2h:50",
+        valid_until="2026-11-21T10:30:00.000Z",
+        tickets=[refunds.QuotedTicketAnswer(TICKET_EXAMPLE, "C7", 7_500_000, 3_750_000)],
+        server_time=AT,
+    ),
+    refunds.RefundedAnswer(_REFUND, _BOOKING),
     payments.PaymentBody(),
     _PAYMENT,
     PaymentEvent(
@@ -223,6 +280,12 @@ _EXAMPLES: tuple[msgspec.Struct, ...] = (
     operator.HoldPage([], None, 0),
     operator.ActAnswer(1, USER, "freeze_showtime", "showtime:42", "The projector is broken", {}, AT),
     operator.CaseAnswer(1, "evt_1", "wrong_amount", 42, HOLD_EXAMPLE, SESSION_EXAMPLE, {}, AT, None),
+    owed.RetryBody("They have funds again"),
+    owed.SettleBody("Bank transfer 2026-11-21/17"),
+    owed.OperatorRefundAnswer(**_OWED),
+    owed.RefundHistoryAnswer(
+        **_OWED, history=[owed.RefundAttemptAnswer(5, "FAILED", "insufficient balance", AT, LATER)]
+    ),
     operator_check_in.CheckInBody(42, "North"),
     operator_check_in.CheckInAnswer(
         ticket=_TICKET.id,

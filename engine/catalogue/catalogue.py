@@ -12,12 +12,13 @@ from engine import limits
 from engine.catalogue.cache import ShortMemory
 from engine.catalogue.desk import Desk
 from engine.catalogue.layouts import Layout
-from engine.catalogue.policies import merge_policy
+from engine.catalogue.policies import merge_policy, merge_refund_tiers
 from engine.catalogue.records import Auditorium, Cinema, City, Movie, Showtime
 from engine.catalogue.seat_counts import SeatCounts
 from engine.errors import Refusal
-from engine.ledger.database import reading
+from engine.ledger.database import moment, reading
 from engine.ledger.queries import query
+from engine.orders.refund_policy import parse_tiers, terms_at
 from engine.seats.records import Policy, SeatMap
 from engine.settings import Settings
 
@@ -109,6 +110,13 @@ class Catalogue:
             ends_ms=showtime.ends_ms,
             keys_until_ms=showtime.ends_ms + limits.KEYS_OUTLIVE_SHOW_MS,
         )
+
+    def refund_percent(self, showtime: Showtime, at_ms: int) -> int:
+        """Give what tickets that are given back at a moment (Unix ms) pay; a hint, for the ledger has the last word."""
+        if showtime.status == "CANCELLED":
+            return 0
+        tiers = merge_refund_tiers(self._settings.refund_tiers, showtime.cinema_policy, showtime.policy)
+        return terms_at(parse_tiers(tiers), showtime.starts_at, moment(at_ms)).percent
 
     # --- Lists: each gives a page and the position after which the next begins, None at the end
 

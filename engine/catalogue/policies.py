@@ -55,6 +55,13 @@ def merge_policy(settings: Settings, *overrides: Mapping[str, Any]) -> dict[str,
     return numbers
 
 
+def merge_refund_tiers(tiers: str, *overrides: Mapping[str, Any]) -> str:
+    """Give the tiers that hold: of the last override that has some, else those given first."""
+    for override in overrides:
+        tiers = override.get("refund_tiers") or tiers
+    return tiers
+
+
 def check_policy(settings: Settings, override: PolicyOverrides, *inherited: Mapping[str, Any], at: str) -> None:
     """Refuse an override that says one thing and would do another.
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import structlog
 
 from engine import limits
@@ -207,8 +208,8 @@ class Refunds(LedgerPart):
                     await connection.execute(query("retry_refund"), row["id"])
                 details = {"attempts": before.attempts, "failure_code": before.failure_code}
                 await connection.fetchval(query("insert_act"), actor, verb, f"refund:{refund_id}", words, details)
-                run.answer = {"refund": refund_id}
-            return await _read(connection, refund_id, permit), run.replayed
+                run.answer = msgspec.to_builtins(await _read(connection, refund_id, permit))
+            return msgspec.convert(run.answer, RefundDetails), run.replayed
 
 
 async def _judge(connection: Any, refund: Any, attempt: int, answer: AttemptAnswer, retry_min_ms: int) -> RefundStatus:

@@ -8,7 +8,7 @@ from engine.ledger.records import BookedSeat, Payment, Refund, Ticket
 from engine.seats.cool_down import NO_RULE
 
 BookingStatus = Literal["HELD", "PENDING", "CONFIRMED", "CANCELLED", "EXPIRED", "REFUNDED"]
-Action = Literal["check_out", "pay", "cancel"]
+Action = Literal["check_out", "pay", "cancel", "refund"]
 
 
 class Buyer(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from engine.catalogue.policies import merge_refund_tiers
 from engine.errors import InvalidInput, Refusal, SeatlockError
 from engine.ledger.ledger import Ledger
 from engine.ledger.records import RefundCase, Ticket
@@ -160,8 +161,8 @@ def judge(case: RefundCase, tickets: Sequence[str] | None, refund_tiers: str) ->
     unsold = {ticket.id: ticket.status for ticket in chosen if ticket.status != "SOLD"}
     if unsold or not chosen:
         raise _not_refundable("no_ticket", booking_status=case.booking_status, tickets=unsold)
-    tiers = case.policy.get("refund_tiers") or case.cinema_policy.get("refund_tiers") or refund_tiers
-    terms = terms_at(parse_tiers(tiers), case.starts_at, case.now)
+    tiers = parse_tiers(merge_refund_tiers(refund_tiers, case.cinema_policy, case.policy))
+    terms = terms_at(tiers, case.starts_at, case.now)
     if terms.rule is None or terms.valid_until is None:
         raise _not_refundable("too_late", booking_status=case.booking_status)
     quoted = tuple(QuotedTicket(ticket, refund_of(ticket.price_minor, terms.percent)) for ticket in chosen)

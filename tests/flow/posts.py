@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 
 from engine.orders.gateways.signatures import SIGNATURE_HEADER, sign
-from tests.flow.town import SHOP_ORIGIN, WEBHOOK_SECRET
+from tests.flow.town import SHOP_ORIGIN, WEBHOOK_SECRET, until
 
 
 @dataclass
@@ -48,6 +48,22 @@ class Shop:
     async def begin(self):
         """Begin a payment; gives booking and payment."""
         return await self.buyer.begin(await self.town.open_showtime(), "A1")
+
+    async def buy(self):
+        """Pay for a seat at the gateway; gives the booking."""
+        booking, payment = await self.begin()
+        path = f"/payments/simulate/{payment['session_id']}"
+        await self.buyer.call("POST", path, 200, json={"outcome": "success"})
+        return await self.buyer.until(booking, "CONFIRMED")
+
+    async def owe(self):
+        """Have a refund that waits for a person; gives its id."""
+        call = await give_back(self)
+        refund = (await call.send(self.buyer.client, None)).json()["refund"]["id"]
+        sql = "SELECT 1 FROM refunds WHERE id = $1 AND status = 'SETTLED'"
+        await until(lambda: self.town.fetch(sql, refund), "the refund settled")
+        await self.town.fetch("UPDATE refunds SET status = 'MANUAL', settled_at = NULL WHERE id = $1", refund)
+        return refund
 
     async def make(self, path, **body):
         """Let the administrator make something."""
@@ -121,6 +137,22 @@ async def simulate(shop):
     """Let the fake gateway end a session."""
     _, payment = await shop.begin()
     return Call(f"/payments/simulate/{payment['session_id']}", {"outcome": "success"}, {"outcome": "failed"})
+
+
+async def give_back(shop):
+    """Give the ticket of a booking back."""
+    booking = await shop.buy()
+    return Call(f"/bookings/{booking['id']}/refunds", {"reason": "flu"}, {"reason": "a cold"}, shop.token)
+
+
+async def retry_refund(shop):
+    """Have the gateway asked again."""
+    return Call(f"/admin/refunds/{await shop.owe()}/retry", {"reason": "again"}, {"reason": "once more"}, shop.admin)
+
+
+async def settle_refund(shop):
+    """Say that a refund was paid by hand."""
+    return Call(f"/admin/refunds/{await shop.owe()}/settle", {"note": "in cash"}, {"note": "by bank"}, shop.admin)
 
 
 async def register(_):
@@ -226,6 +258,14 @@ async def redeliver(shop):
     return Call(test.path.replace("/test", f"/deliveries/{delivery}/redeliver"), token=shop.admin)
 
 
+async def check_in(shop):
+    """Let the holder of a ticket in."""
+    booking = await shop.buy()
+    (ticket,) = (await shop.buyer.call("GET", f"/bookings/{booking['id']}/tickets", 200))["items"]
+    body = {"showtime_id": booking["showtime_id"], "gate": "North"}
+    return Call(f"/admin/tickets/{ticket['code']}/check-in", body, body | {"gate": "South"}, shop.admin)
+
+
 SCENARIOS = {
     "/showtimes/{showtime:int}/holds": claim,
     "/holds/{hold}/extend": extend,
@@ -234,6 +274,9 @@ SCENARIOS = {
     "/admin/notifications/{id:int}/retry": retry_notification,
     "/bookings/{booking}/cancel": cancel,
     "/bookings/{booking}/payments": pay,
+    "/bookings/{booking}/refunds": give_back,
+    "/admin/refunds/{refund}/retry": retry_refund,
+    "/admin/refunds/{refund}/settle": settle_refund,
     "/payments/webhook": webhook,
     "/payments/simulate/{session}": simulate,
     "/auth/register": register,
@@ -249,6 +292,7 @@ SCENARIOS = {
     "/admin/freeze": decide("freeze", whole_cinema=True),
     "/admin/unfreeze": decide("unfreeze", whole_cinema=True),
     "/admin/showtimes/{showtime:int}/blocks": block,
+    "/admin/tickets/{ticket}/check-in": check_in,
     "/admin/webhooks": make_endpoint,
     "/admin/webhooks/{id:int}/test": send_test,
     "/admin/webhooks/{id:int}/deliveries/{delivery:int}/redeliver": redeliver,

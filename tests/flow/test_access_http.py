@@ -14,6 +14,7 @@ import pytest
 from api.routes import ENDPOINTS, full_path
 from engine.catalogue.records import NewCinema
 from engine.orders.gateways.signatures import SIGNATURE_HEADER, sign
+from tests.door import add_ticket, code_for
 from tests.flow.conftest import guest
 from tests.flow.town import WEBHOOK_SECRET
 from tests.small_catalogue import PRICES
@@ -73,12 +74,34 @@ class Callers:
         self.headers["guest"] = await guest(self.client)
         self.operated = await self.small.add_showtime(days=2)
         blocked = {"seats": ["E8"], "reason": "broken"}
+        runtime = self.client.app.state.runtime
+        self.ids["ticket"] = await code_for(runtime, await add_ticket(runtime.ledger, self.operated))
         self.block = (await self._as("admin", f"/admin/showtimes/{self.operated}/blocks", blocked))["id"]
 
         asked = await self.client.post("/api/v1/bookings/lookup", json={"id": str(uuid4()), "email": "a@example.com"})
         assert asked.status_code == 202, asked.text
         listed = await self.client.get("/api/v1/admin/notifications", headers=self.headers["admin"])
         self.notification = listed.json()["items"][0]["id"]
+
+    async def owe(self):
+        """Let money of a booking of the cinema "here" wait for a person."""
+        booking, session = await self.hold(booked=True), uuid4().hex
+        paid = await self.client.post(f"/api/v1/bookings/{booking}/payments", headers=self.headers["owner"])
+        assert paid.status_code in (201, 503), paid.text
+        async with self.client.app.state.runtime.pool.acquire() as connection:
+            await connection.execute(
+                "INSERT INTO captures (gateway, session_id, booking_id, amount_minor, currency, outcome, outcome_at) "
+                "VALUES ('fake', $2, $1, 5, 'IDR', 'REFUND', now())",
+                booking,
+                session,
+            )
+            return await connection.fetchval(
+                "INSERT INTO refunds (id, business_id, gateway, session_id, booking_id, amount_minor, currency, "
+                "reason, status, due_at) VALUES (gen_random_uuid(), $2, 'fake', $2, $1, 5, 'IDR', 'late', 'MANUAL', "
+                "NULL) RETURNING id::text",
+                booking,
+                session,
+            )
 
     async def endpoint(self):
         """Make an endpoint of the cinema "here", with a delivery; gives both ids."""
@@ -112,6 +135,8 @@ class Callers:
             ids["hold"] = await self.hold(booked=False)
         elif "{booking}" in path:
             ids["booking"] = await self.hold(booked=True)
+        if "{refund}" in path:
+            ids["refund"] = await self.owe()
         if "/webhooks/{id" in path:
             ids["id"], ids["delivery"] = await self.endpoint()
         body = BODIES[name](self, ids) if name in BODIES else None
@@ -179,7 +204,13 @@ BODIES = {
     "POST /admin/freeze": _cinema_reason,
     "POST /admin/unfreeze": _cinema_reason,
     "POST /admin/showtimes/{showtime:int}/blocks": lambda _, __: {"seats": ["E1"], "reason": "broken"},
+    "POST /admin/showtimes/{showtime:int}/cancel": lambda _, __: {"reason": "smoke", "dry_run": True},
     "DELETE /admin/holds/{hold}": _reason,
+    "POST /admin/tickets/{ticket}/check-in": lambda callers, _: {"showtime_id": callers.operated, "gate": "North"},
+    "DELETE /admin/tickets/{ticket}/check-in": _reason,
+    "POST /bookings/{booking}/refunds": lambda _, __: {"reason": "flu"},
+    "POST /admin/refunds/{refund}/retry": _reason,
+    "POST /admin/refunds/{refund}/settle": lambda _, __: {"note": "in cash"},
     "POST /admin/webhooks": _endpoint,
     "PATCH /admin/webhooks/{id:int}": lambda _, __: {"description": "ours"},
 }

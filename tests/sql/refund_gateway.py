@@ -7,7 +7,8 @@ from engine.orders.gateways.protocol import RefundState
 from engine.orders.refunds import Refunds
 from tests.ledgers import PRICE_MINOR
 
-RETRY_MIN_MS = 40
+RETRY_MIN_MS = 60_000
+"""Longer than any test: pauses are over when `Till.hurry` says so."""
 REFUSED = Refusal("refund_refused", "insufficient balance", failure_code="insufficient_funds")
 AWAY = Unavailable("gateway_unavailable", "connection refused")
 LOST = Unavailable("gateway_unavailable", "no answer", outcome="unknown")

@@ -21,7 +21,7 @@ from tests.asgi import AsgiClient
 
 DOCUMENT = json.loads(Document(ENDPOINTS).encoded)
 SAID_BY_THE_ROUTER = {"method_not_allowed"}
-SAID_TO_OURSELVES = {"hold_changed", "not_checked_out", "not_refundable"}
+SAID_TO_OURSELVES = {"hold_changed", "not_checked_out"}
 """Words that the engine answers with other words before they come to a client."""
 
 

@@ -19,8 +19,8 @@ from engine.paths import LUA_DIR, ROOT
 from engine.settings import Settings
 from tests.asgi import AsgiClient
 
-NEVER_ON_THE_WIRE = {"command_failed"}
-"""Words of the command line."""
+NEVER_ON_THE_WIRE = {"command_failed", "refund_refused"}
+"""Words of the command line, and of gateways to the worker."""
 
 
 def words_raised(folder: str) -> dict[str, str]:
