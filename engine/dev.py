@@ -1,7 +1,7 @@
 """`seatlock dev`: everything on one machine, from one command, in one folder.
 
-Valkey, PostgreSQL, the fake gateway, the worker and the API run as children, each with a keeper, so that nothing
-is left behind even when this process is killed with -9.
+Valkey, PostgreSQL, the fake gateway, the mailbox, the worker and the API run as children, each with a keeper, so that
+nothing is left behind even when this process is killed with -9.
 """
 
 import asyncio
@@ -123,7 +123,7 @@ class Dev:
         held = take_lock(self._folder / "children.lock", "The API or worker")
         host = self._settings.host
         port = free_port(host, self._settings.port)
-        gateway_port = self._gateway_port(port)
+        gateway_port = self._port_beside(port, 1, self._settings.gateway_port)
         servers = self._start_servers()
         settings = load_settings({**self._environ, **servers})
         variables = {
@@ -132,6 +132,10 @@ class Dev:
             "SEATLOCK_GATEWAY_URL": settings.gateway_url or local_url(host, gateway_port),
             **self._secrets(settings),
         }
+        sink_port = 0
+        if not settings.smtp_url:
+            sink_port = self._port_beside(port, 2, self._settings.mail_sink_port)
+            variables["SEATLOCK_SMTP_URL"] = f"smtp://127.0.0.1:{free_port('127.0.0.1', 0)}"
         environ = {
             **self._environ,
             **variables,
@@ -142,26 +146,30 @@ class Dev:
             "PYTHONUNBUFFERED": "1",
         }
         asyncio.run(migrate(settings.database_url))
-        gateway = ["uvicorn", "--factory", "api.fake_gateway.app:create_app_from_env", "--no-access-log"]
-        for name, argv in {
-            "gateway": [*gateway, "--host", host, "--port", str(gateway_port)],
+        commands = {
+            "gateway": _serve("api.fake_gateway.app:create_app_from_env", host, gateway_port),
             "worker": ["engine.cli", "worker"],
             "api": ["engine.cli", "api"],
-        }.items():
+        }
+        if sink_port:
+            commands["mailbox"] = _serve("api.mail_sink.app:create_app_from_env", host, sink_port)
+        for name, argv in commands.items():
             self._supervisor.start(name, Command(name, argv, environ, self._folder, held))
         logins = asyncio.run(_fill(settings, self._folder))
-        self._wait_ready(local_url(host, gateway_port) + "/health")
+        for started in filter(None, (gateway_port, sink_port)):
+            self._wait_ready(local_url(host, started) + "/health")
         self._wait_ready(local_url(host, port) + "/api/v1/health/ready")
         write_env(self._folder, variables)
-        _greet(self._folder, variables, logins, local_url(host, port))
+        mailbox = local_url(host, sink_port) if sink_port else f"{settings.smtp_url.rpartition('@')[2]} (yours)"
+        _greet(self._folder, variables, mailbox, logins, local_url(host, port))
 
-    def _gateway_port(self, port: int) -> int:
+    def _port_beside(self, port: int, distance: int, wanted: int) -> int:
         """Choose the same port at every start if it can be had: addresses of open payments lead there."""
-        host, wanted = self._settings.host, self._settings.gateway_port
-        if wanted or port == PORT_MAX:
+        host = self._settings.host
+        if wanted or port + distance > PORT_MAX:
             return free_port(host, wanted)
         try:
-            return free_port(host, port + 1)
+            return free_port(host, port + distance)
         except CommandError:
             return free_port(host, 0)
 
@@ -224,9 +232,15 @@ def _answers_ok(url: str) -> bool:
         connection.close()
 
 
-def _greet(folder: Path, variables: Mapping[str, str], logins: list[Login], url: str) -> None:
+def _serve(app: str, host: str, port: int) -> list[str]:
+    """Give the command that serves an app of ours."""
+    return ["uvicorn", "--factory", app, "--no-access-log", "--host", host, "--port", str(port)]
+
+
+def _greet(folder: Path, variables: Mapping[str, str], mailbox: str, logins: list[Login], url: str) -> None:
     _say(f"API         {url}/api/v1  (docs: {url}/api/docs)")
     _say(f"gateway     {variables['SEATLOCK_GATEWAY_URL']}")
+    _say(f"mailbox     {mailbox}")
     _say(f"Redis       {variables['SEATLOCK_REDIS_URL']}")
     _say(f"PostgreSQL  {variables['SEATLOCK_DATABASE_URL']}")
     _say(f"data, logs  {folder}")
