@@ -20,6 +20,7 @@ from api import (
     tickets,
 )
 from api import booking_json as booking
+from api import operator_cancellation as cancellation
 from api import operator_catalogue as programme
 from api import operator_json as operator
 from api import operator_notifications as notifications
@@ -63,6 +64,17 @@ _SHOWTIME: dict[str, Any] = {
     "currency": "IDR",
 }
 _SHOWN = catalogue.ShowtimeAnswer(**_SHOWTIME)
+_CANCELLED: dict[str, Any] = {
+    "showtime_id": 42,
+    "bookings": 171,
+    "tickets": 380,
+    "money": [cancellation.Amount(2_850_000_000, "IDR")],
+    "status": "CANCELLED",
+    "reason": "The projector is broken",
+    "cancelled_by": USER,
+    "cancelled_at": AT,
+    "progress": "/api/v1/admin/showtimes/42/cancellation",
+}
 _PAYMENT = booking.PaymentAnswer(
     SESSION_EXAMPLE, "PENDING", 15_000_000, "IDR", f"https://pay.example/{SESSION_EXAMPLE}", LATER, AT, None
 )
@@ -258,6 +270,19 @@ _EXAMPLES: tuple[msgspec.Struct, ...] = (
         server_time=AT,
     ),
     operators.ReasonBody("The projector is broken"),
+    cancellation.CancelShowtimeBody("The projector is broken"),
+    cancellation.CancellationPreviewAnswer(42, 171, 380, [cancellation.Amount(2_850_000_000, "IDR")]),
+    cancellation.CancellationAnswer(**_CANCELLED),
+    cancellation.CancellationProgressAnswer(
+        **_CANCELLED,
+        bookings_ended=171,
+        tickets_refunded=380,
+        seats_restocked=200,
+        refunds=[cancellation.RefundSumsAnswer(2_850_000_000, "IDR", "QUEUED", 171)],
+        closed_at=AT,
+        done_at=None,
+        server_time=AT,
+    ),
     operators.FreezeAllBody("A storm", cinema=3),
     operators.FrozenAnswer(12),
     operators.OpenAnswer(12),

@@ -55,6 +55,7 @@ LINKS: dict[str, tuple[Link, ...]] = {
         Link(target, "showtime")
         for target in ("admin_read_showtime", "admin_change_showtime", "admin_freeze_showtime", "read_available")
     ),
+    "admin_cancel_showtime": (Link("admin_read_cancellation", "showtime", "/showtime_id"),),
     "admin_list_showtimes": tuple(
         Link(target, "showtime", "/items/0/id")
         for target in ("admin_create_block", "admin_list_blocks", "admin_list_holds", "admin_unfreeze_showtime")

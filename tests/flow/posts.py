@@ -258,6 +258,13 @@ async def redeliver(shop):
     return Call(test.path.replace("/test", f"/deliveries/{delivery}/redeliver"), token=shop.admin)
 
 
+async def cancel_showtime(shop):
+    """Cancel a showtime for ever."""
+    _, showtime = await shop.showtime()
+    body = {"reason": "the projector is broken"}
+    return Call(f"/admin/showtimes/{showtime}/cancel", body, body | {"reason": "rain"}, shop.admin)
+
+
 async def check_in(shop):
     """Let the holder of a ticket in."""
     booking = await shop.buy()
@@ -293,6 +300,7 @@ SCENARIOS = {
     "/admin/unfreeze": decide("unfreeze", whole_cinema=True),
     "/admin/showtimes/{showtime:int}/blocks": block,
     "/admin/tickets/{ticket}/check-in": check_in,
+    "/admin/showtimes/{showtime:int}/cancel": cancel_showtime,
     "/admin/webhooks": make_endpoint,
     "/admin/webhooks/{id:int}/test": send_test,
     "/admin/webhooks/{id:int}/deliveries/{delivery:int}/redeliver": redeliver,
