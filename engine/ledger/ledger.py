@@ -9,8 +9,7 @@ from engine.ledger.intents import Intents
 from engine.ledger.journal import Journal
 from engine.ledger.refunds import Refunds
 from engine.ledger.ticket_refunds import TicketRefunds
-from engine.ledger.ticket_refunds import TicketRefunds
 
 
-class Ledger(Intents, Captures, Bookings, Blocks, Journal, Refunds, TicketRefunds, TicketRefunds, Cancellations, CheckIns):
+class Ledger(Intents, Captures, Bookings, Blocks, Journal, Refunds, TicketRefunds, Cancellations, CheckIns):
     """PostgreSQL as the engine sees it: `Ledger(pool)`. Every method is one transaction or one read."""
