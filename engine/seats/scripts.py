@@ -10,9 +10,12 @@ of its functions, and a later block that needs the same module says so again.
 
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha1
 from pathlib import Path
+from types import MappingProxyType
 
 from engine.paths import LUA_DIR, ROOT
 from engine.seats.keys import PARTITION_KEYS, RATE_KEY, REQUEST_KEY, SHOWTIME_KEYS
@@ -145,9 +148,14 @@ def _header_keys(name: str, text: str) -> tuple[str, ...]:
     return keys
 
 
-def load_scripts(server_version: tuple[int, ...], directory: Path = LUA_DIR) -> dict[str, Script]:
-    """Render every script of a directory, by name. See `render_script` for arguments and errors."""
-    return {path.stem: render_script(path, server_version) for path in sorted(directory.glob("*.lua"))}
+@cache
+def load_scripts(server_version: tuple[int, ...], directory: Path = LUA_DIR) -> Mapping[str, Script]:
+    """Render every script of a directory, by name. See `render_script` for arguments and errors.
+
+    Once per process: a lane asks at each connect, and rendering would hold up its event loop for some 30 ms.
+    """
+    scripts = {path.stem: render_script(path, server_version) for path in sorted(directory.glob("*.lua"))}
+    return MappingProxyType(scripts)
 
 
 def golden_copies() -> dict[Path, str]:

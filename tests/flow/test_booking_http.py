@@ -7,6 +7,10 @@ import pytest
 
 from tests.flow.town import SHOP_ORIGIN
 
+pytestmark = pytest.mark.one_redis(
+    "its scripts answer alike on every kind in tests/lua; a whole purchase and a storm run on each"
+)
+
 REGULAR, VIP = 5_000_000, 12_000_000
 
 

@@ -4,6 +4,8 @@ import pytest
 
 from tests.flow.conftest import guest
 
+pytestmark = pytest.mark.one_redis("what moves in Redis is moved on every kind in tests/lua")
+
 RINA = {"email": "rina@example.com", "password": "correct horse", "name": "Rina"}
 
 

@@ -11,6 +11,10 @@ from engine.accounts.tokens import AUDIENCE, ISSUER
 from engine.limits import BODY_MAX_BYTES
 from tests.flow.conftest import TOKEN_SECRET, guest
 
+pytestmark = pytest.mark.one_redis(
+    "its scripts answer alike on every kind in tests/lua; a whole purchase and a storm run on each"
+)
+
 HOUR = timedelta(hours=1)
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from tests.flow.town import until
 
+pytestmark = pytest.mark.one_redis("late sales are refused and made on every kind in tests/lua")
+
 PRICE = 5_000_000
 
 

@@ -13,6 +13,10 @@ from tests.flow.conftest import WEBHOOK_SECRET
 from tests.houses import ANNA, open_house
 from tests.small_catalogue import PRICES
 
+pytestmark = pytest.mark.one_redis(
+    "what an event leads to is decided in PostgreSQL; its scripts run on every kind in tests/lua"
+)
+
 
 @pytest.fixture
 async def house(settings, small):

@@ -12,6 +12,10 @@ from engine.ledger import reader as reader_module
 from engine.paths import ROOT
 from tests.ledgers import World, booking_id, describe, ended_fact, eventually, numbered, reading_facts
 
+pytestmark = pytest.mark.one_redis(
+    "partitions are locks in PostgreSQL; streams are read on every kind in test_fact_reader"
+)
+
 
 @pytest.fixture
 async def world(pool, redis_client):

@@ -6,6 +6,8 @@ import pytest
 
 from engine.limits import WEBHOOK_TOLERANCE_S
 
+pytestmark = pytest.mark.one_redis("events are judged in PostgreSQL; a whole purchase runs on every kind")
+
 PRICE = 5_000_000
 
 

@@ -23,6 +23,10 @@ from tests.ledgers import (
     sold_fact,
 )
 
+pytestmark = pytest.mark.one_redis(
+    "facts become rows in PostgreSQL; streams are read on every kind in test_fact_reader"
+)
+
 PARTITION = partition_of(SHOWTIME)
 STREAM = partition_key(PARTITION, "facts")
 

@@ -10,6 +10,8 @@ from tests.flow.conftest import guest
 from tests.flow.test_holds_http import claim, refused, statuses
 from tests.flow.town import until
 
+pytestmark = pytest.mark.one_redis("its scripts answer alike on every kind in tests/lua")
+
 
 @pytest.mark.covers("T1")
 @pytest.mark.parametrize("taken", [False, True], ids=["seats-free", "seats-gone"])

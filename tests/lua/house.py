@@ -46,8 +46,10 @@ class House:
         self.scripts = load_scripts(version)
         self.showtime = showtime
         self.seats = seats
-        for script in self.scripts.values():
-            client.script_load(script.source)
+        known = client.script_exists(*(script.sha for script in self.scripts.values()))
+        for script, is_known in zip(self.scripts.values(), known, strict=True):
+            if not is_known:
+                client.script_load(script.source)
 
     # --- Speaking to the scripts
     def call(self, name: str, *args: Any, request: str = "", generation: int = GENERATION) -> list[Any]:
