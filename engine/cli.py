@@ -2,13 +2,14 @@
 
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
 from engine.errors import CommandError, SeatlockError
+from engine.limits import SHOWTIME_NUMBER_MAX
 
 T = TypeVar("T")
 
@@ -53,8 +54,7 @@ def main() -> None:
     try:
         sys.exit(app(words, prog_name="seatlock", standalone_mode=False))
     except SeatlockError as error:
-        text = str(error)
-        _fail(text if isinstance(error, CommandError) or text == error.code else f"{error.code}: {text}", FAILED_STATUS)
+        _fail(_words(error), FAILED_STATUS)
     except typer.TyperException as error:
         _fail(error.format_message().replace("Value error, ", ""), USAGE_STATUS)
     except (typer.Abort, KeyboardInterrupt):
@@ -169,12 +169,48 @@ def add_user(
 
 
 @app.command()
+def audit(
+    showtimes: Annotated[
+        list[int] | None,
+        typer.Argument(metavar="SHOWTIME", min=1, max=SHOWTIME_NUMBER_MAX, help="numbers; none for all"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="build showtimes anew in Redis that differ; never changes money")
+    ] = False,
+) -> None:
+    """Compare Redis, ledger and money; print each difference. Status 1: there are some, 2: it could not look."""
+    from engine.audit.command import audit as look
+
+    _answer(lambda settings: look(settings, showtimes or [], as_json=as_json, repair=repair))
+
+
+@app.command()
+def rebuild(
+    showtimes: Annotated[
+        list[int] | None, typer.Argument(metavar="SHOWTIME", min=1, max=SHOWTIME_NUMBER_MAX, help="numbers")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="all showtimes that Redis has")] = False,
+    force: Annotated[bool, typer.Option("--force", help="also what waits for a person to look at its case")] = False,
+    reason: Annotated[str, typer.Option(help="why, for the list of acts")] = "",
+) -> None:
+    """Build showtimes anew in Redis from the ledger; their holds are lost. Status 1: some could not be built."""
+    if bool(showtimes) == everything:
+        raise typer.BadParameter("name showtimes, or give --all")
+    if force and (everything or not reason):
+        raise typer.BadParameter("--force is for showtimes that are named, and wants a --reason")
+    from engine.audit.command import rebuild as build
+
+    _answer(lambda settings: build(settings, showtimes or [], reason=reason, force=force))
+
+
+@app.command()
 def key(
     what: Annotated[str, typer.Argument(help="a showtime's number, or `facts` or `lapses` for every partition")],
     name: Annotated[str, typer.Argument(help="only this key of the showtime, e.g. `meta`")] = "",
 ) -> None:
     """Print the Redis keys of a showtime, or those of all partitions."""
-    from engine.limits import PARTITIONS, SHOWTIME_NUMBER_MAX
+    from engine.limits import PARTITIONS
     from engine.seats.keys import PARTITION_KEYS, SHOWTIME_KEYS, partition_key, partition_of, showtime_key
 
     if what in PARTITION_KEYS and not name:
@@ -192,6 +228,19 @@ def key(
         print(f"{showtime_key(showtime, one):<24} {meaning}")
     for one, meaning in PARTITION_KEYS.items():
         print(f"{partition_key(partition_of(showtime), one):<24} {meaning}")
+
+
+def _answer(work: Callable[[Any], Coroutine[Any, Any, Any]]) -> NoReturn:
+    """Print what a command says and end with its status; what keeps it from its work is never status 1."""
+    from engine.data_folder import find_servers
+
+    try:
+        settings, _ = find_servers(os.environ, "redis_url", "database_url")
+        said = _run(work(settings))
+    except SeatlockError as error:
+        _fail(_words(error), USAGE_STATUS)
+    print(said.text)
+    sys.exit(said.status)
 
 
 async def _add_user(
@@ -220,6 +269,11 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
     configure_logs("critical")
     return uvloop.run(work)
+
+
+def _words(error: SeatlockError) -> str:
+    text = str(error)
+    return text if isinstance(error, CommandError) or text == error.code else f"{error.code}: {text}"
 
 
 def _fail(text: str, status: int) -> NoReturn:

@@ -246,6 +246,22 @@ SNAPSHOTS_BYTES_MAX = 64 * 1024 * 1024
 REDIS_POOL_MAX = 16
 """Connections for all that is no script: streams, wake-ups, probes."""
 
+# --- Audits
+AUDIT_SHOWTIMES_PER_BATCH = 100
+"""Showtimes compared at a time: of one moment in the ledger, and all in memory."""
+AUDIT_READS_AT_ONCE = 12
+"""Showtimes read from Redis at the same time, each over a connection of its own."""
+AUDIT_LOOK_AGAIN_MS = SECOND_MS
+"""What an act in two steps needs at most; a difference that is gone after so long was none."""
+AUDIT_LOOKS_AGAIN_AT_ONCE = 8
+AUDIT_OPEN_CAPTURE_MS = MINUTE_MS
+"""Money that has no outcome for so long is a difference."""
+AUDIT_OVERDUE_MS = 10 * MINUTE_MS
+"""Work of the worker that is overdue by so much is a difference."""
+AUDIT_STATEMENT_TIMEOUT_S = 300
+REBUILDS_AT_ONCE_MAX = 4
+"""Showtimes that one command builds anew at the same time."""
+
 # --- E-tickets
 TICKET_PRINTS_AT_ONCE = 1
 """Documents made at the same time; each keeps a processor busy, and shares the interpreter with the event loop."""
@@ -379,3 +395,4 @@ assert NOTIFICATION_BATCH_MAX_S * SECOND_MS < NOTIFICATION_LEASE_MS, "two worker
 assert RECONCILE_EVERY_MS + RECONCILE_LEASE_MS + RECONCILE_GRACE_MS < MINUTE_MS, (
     "no money waits for longer than a minute"
 )
+assert AUDIT_READS_AT_ONCE < REDIS_POOL_MAX, "an audit leaves connections to what else asks Redis"
