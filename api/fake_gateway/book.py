@@ -3,11 +3,8 @@
 It knows nothing of what we believe: whoever wants to know what a customer has paid and got back asks here.
 """
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable
-from contextlib import closing
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -65,16 +62,6 @@ class Book(msgspec.Struct, frozen=True):
         """Tell what went back by each refund, by its id; the id is ours."""
         mine = (posting for posting in self.postings if (posting.kind, posting.account) == ("refund", "customer"))
         return _sums((posting.entry_id, posting.amount) for posting in mine)
-
-
-def read_book(data_dir: Path) -> Book:
-    """Read the book from the gateway's file, whether the gateway runs or not."""
-    file = data_dir / BOOK_NAME
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
-        rows = connection.execute(
-            "SELECT kind, entry_id, session_id, account, amount, currency, at_ms FROM postings ORDER BY posting_id"
-        )
-        return Book([Posting(*row) for row in rows])
 
 
 def list_postings(database: Database) -> Book:

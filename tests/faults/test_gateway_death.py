@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from api.fake_gateway.book import read_book
 from engine.errors import Unavailable
 from engine.listening import free_port, local_url
 from engine.orders.gateways.fake import FakeGateway
 from engine.orders.gateways.protocol import RefundOrder
+from tests.oracle import read_book
 from tests.till import SECRET, Seller, session, till
 
 PART = 5000000

@@ -15,11 +15,11 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from api.fake_gateway.book import read_book
 from engine.errors import Refusal, Unavailable
 from engine.orders.gateways.fake import FakeGateway
 from engine.orders.gateways.protocol import RefundOrder
 from engine.orders.gateways.stripe import StripeGateway
+from tests.oracle import read_book
 from tests.stripe_stand_in import DECLINED_CARD, KEY, WEBHOOK_SECRET, Checkout, localstripe, webhook_of
 from tests.till import SECRET, Seller, session, till
 
