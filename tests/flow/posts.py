@@ -241,13 +241,13 @@ async def retry_notification(shop):
 
 async def make_endpoint(shop):
     """Make an endpoint for webhooks."""
-    body = {"url": "http://127.0.0.1:9/hook", "events": ["booking.confirmed"]}
+    body = {"url": "http://127.0.0.1:9/hook", "events": ["refund.manual"]}
     return Call("/admin/webhooks", body, body | {"description": "another"}, shop.admin)
 
 
 async def send_test(shop):
     """Send a test to an endpoint."""
-    endpoint = await shop.make("webhooks", url="http://127.0.0.1:9/hook", events=["booking.confirmed"])
+    endpoint = await shop.make("webhooks", url="http://127.0.0.1:9/hook", events=["refund.manual"])
     return Call(f"/admin/webhooks/{endpoint}/test", token=shop.admin)
 
 
