@@ -20,7 +20,7 @@ body { font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem
 table { border-collapse: collapse; width: 100%; }
 td, th { text-align: left; padding: .3rem 1rem .3rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
 iframe { width: 100%; height: 40rem; border: 1px solid #bbb; }
-pre { white-space: pre-wrap; background: #f6f6f6; padding: 1rem; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f6f6f6; padding: 1rem; }
 </style>
 </head>
 <body>

@@ -10,11 +10,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from engine.embedded.binaries import find_postgres
 from engine.paths import LUA_DIR, ROOT
 from tests.conftest import find_redis
+from tests.processes import wait_until
 
 START_TIMEOUT_S = 120
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -35,8 +37,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def dev_url(home: Path) -> Iterator[str]:
-    """A running `seatlock dev` on an empty data folder and a free port; gives its URL."""
+def dev_words(home: Path) -> Iterator[dict[str, str]]:
+    """A running `seatlock dev` on an empty data folder and a free port; gives what its lines say, by their names."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("SEATLOCK_")}
     process = subprocess.Popen(
         [sys.executable, "-m", "engine.cli", "dev"],
@@ -57,11 +59,17 @@ def dev_url(home: Path) -> Iterator[str]:
         assert said, "dev ended without a word"
         assert said[-1].startswith("ready "), "".join(said)
         watchdog.cancel()
-        yield said[-1].split()[1]
+        yield dict(line.split()[:2] for line in said)
     finally:
         watchdog.cancel()
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def dev_url(dev_words: dict[str, str]) -> str:
+    """Where it serves."""
+    return dev_words["ready"]
 
 
 def shell(script: str, cwd: Path) -> list[str]:
@@ -81,8 +89,12 @@ def shell(script: str, cwd: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_the_six_lines_of_the_readme_sell_a_ticket(dev_url, home):
-    """One helper and six lines, pasted as they are, end with a confirmed booking of two seats in the ledger."""
+@pytest.mark.covers("000.9", "001.14")
+def test_the_six_lines_of_the_readme_sell_a_ticket(dev_url, dev_words, home):
+    """One helper and six lines, pasted as they are, end with a confirmed booking of two seats in the ledger.
+
+    A moment later the e-ticket is in the mailbox that `dev` has named, and its link opens.
+    """
     script = block_under("A first sale")
     assert len(script.splitlines()) == 7
     assert DEFAULT_URL in script
@@ -97,6 +109,12 @@ def test_the_six_lines_of_the_readme_sell_a_ticket(dev_url, home):
     assert tickets_in_ledger(home, booking) == sorted(
         (seat, showtime, "SOLD") for seat in json.loads(seats.replace("'", '"'))
     )
+    with httpx.Client(base_url=dev_words["mailbox"]) as mailbox:
+        assert wait_until(lambda: mailbox.get("/messages").json()["items"])
+        (mail,) = mailbox.get("/messages", params={"to": "ayu@example.com"}).json()["items"]
+        assert (mail["kind"], mail["copies"]) == ("ticket", 1)
+        links = re.findall(r"http\S+\.pdf", mailbox.get(f"/mails/{mail['id']}/text").text)
+    assert [httpx.get(link).headers["content-type"] for link in links] == ["application/pdf"] * 2
 
 
 def tickets_in_ledger(home: Path, booking: str) -> list[tuple[str, ...]]:
