@@ -40,6 +40,10 @@ LINKS: dict[str, tuple[Link, ...]] = {
     ),
     "check_out": _OF_A_BOOKING,
     "begin_payment": (Link("simulate_outcome", "session", "/session_id", {"outcome": "success"}),),
+    "list_tickets": tuple(
+        Link(target, "ticket", "/items/0/code")
+        for target in ("read_ticket_pdf", "read_ticket_svg", "read_ticket_png", "read_ticket_ics", "admin_check_in")
+    ),
     "list_showtimes": tuple(
         Link(target, "showtime", "/items/0/id")
         for target in ("read_showtime", "read_showtime_layout", "read_seats", "read_availability", "read_available")

@@ -1,9 +1,10 @@
 """A booking as a calendar entry (RFC 5545), in the cinema's time zone."""
 
 from collections.abc import Sequence
+from functools import cache
 from zoneinfo import ZoneInfo
 
-from icalendar import Calendar, Event, vText
+from icalendar import Calendar, Event, Timezone, vText
 
 from engine.tickets.records import ETicket
 from engine.tickets.words import LABELS
@@ -33,6 +34,12 @@ def calendar_event(tickets: Sequence[ETicket]) -> bytes:
     calendar.add("prodid", "-//seatlock//e-tickets//EN")
     calendar.add("version", "2.0")
     calendar.add("method", "PUBLISH")
+    calendar.add_component(_timezone(first.timezone))
     calendar.add_component(event)
-    calendar.add_missing_timezones()
     return bytes(calendar.to_ical())
+
+
+@cache
+def _timezone(name: str) -> Timezone:
+    """Describe a time zone; it takes longer than all the rest, and there are few of them."""
+    return Timezone.from_tzid(name)

@@ -19,21 +19,17 @@ MONTHS: Final[Mapping[Locale, tuple[str, ...]]] = {
 }
 LABELS: Final[Mapping[Locale, Mapping[str, str]]] = {
     "id": {
-        "ticket": "E-tiket",
         "auditorium": "Studio",
         "row": "Baris",
         "seat": "Kursi",
-        "class": "Kelas",
         "price": "Harga",
         "booking": "Kode pemesanan",
         "hint": "Tunjukkan kode ini di pintu masuk. Berlaku satu kali.",
     },
     "en": {
-        "ticket": "E-ticket",
         "auditorium": "Auditorium",
         "row": "Row",
         "seat": "Seat",
-        "class": "Class",
         "price": "Price",
         "booking": "Booking",
         "hint": "Show this code at the entrance. It is valid once.",
