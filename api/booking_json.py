@@ -83,12 +83,16 @@ class RefundSum(msgspec.Struct):
 
 
 class BookingAnswer(msgspec.Struct):
-    """The whole of a booking. `actions` is what its owner may do next; what expires says when and in how many ms."""
+    """The whole of a booking. `actions` is what its owner may do next; what expires says when and in how many ms.
+
+    `comment` is why the customer has cancelled, in their words.
+    """
 
     id: str
     showtime_id: int
     status: BookingStatus
     status_reason: str | None
+    comment: str | None
     settling: bool
     movie: str
     cinema: str
@@ -122,6 +126,7 @@ async def booking_json(catalogue: Catalogue, booking: Booking) -> BookingAnswer:
         showtime_id=booking.showtime,
         status=booking.status,
         status_reason=booking.status_reason,
+        comment=booking.comment,
         settling=booking.settling,
         movie=showtime.movie,
         cinema=showtime.cinema,

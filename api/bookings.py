@@ -109,7 +109,7 @@ async def cancel(request: Request) -> Response:
     body = await CANCEL.read(request) if await request.body() else CancelBody()
     runtime, subject = _runtime(request), caller(request).subject
     remembered = engine_request(request, subject, body)
-    booking = await runtime.orders.bookings.cancel(request.path_params["booking"], subject, remembered)
+    booking = await runtime.orders.bookings.cancel(request.path_params["booking"], subject, remembered, body.reason)
     return answer(await booking_json(runtime.catalogue, booking), 200, REPLAYED if booking.replayed else None)
 
 

@@ -119,6 +119,7 @@ _BOOKING = booking.BookingAnswer(
     showtime_id=42,
     status="PENDING",
     status_reason=None,
+    comment=None,
     settling=False,
     movie="Laut Bercerita",
     cinema="Teater Kencana",

@@ -56,6 +56,7 @@ class Bookings(LedgerPart):
         subject: str | None,
         reason: str = "customer",
         *,
+        comment: str = "",
         request: Request | None = None,
         answer: Any = None,
     ) -> bool:
@@ -65,6 +66,7 @@ class Bookings(LedgerPart):
             booking_id: the booking's, and the hold's, id.
             subject: the customer who asks; None for the operator.
             reason: the booking's `status_reason`.
+            comment: why, in the customer's words.
             request: remembers the answer, also for a booking that lives in Redis alone.
             answer: what is remembered, as JSON; only with a request.
 
@@ -85,7 +87,17 @@ class Bookings(LedgerPart):
                 raise Refusal("not_found")
             if booking["status"] != "CANCELLED" and not await _end(connection, UUID(booking_id), "CANCELLED", reason):
                 raise Refusal("not_cancellable", booking_status=booking["status"])
+            await connection.execute(query("comment_booking"), UUID(booking_id), comment)
         return True
+
+    async def comment_booking(self, booking_id: str, comment: str) -> None:
+        """Keep why a booking was cancelled, in the customer's words, if nothing is kept yet.
+
+        Raises:
+            Unavailable: `ledger_unavailable`; the same call is safe.
+        """
+        async with transaction(self.pool) as connection:
+            await connection.execute(query("comment_booking"), UUID(booking_id), comment)
 
     async def move_bookings(self, subject: str, new_subject: str, but: Sequence[str] = ()) -> int:
         """Give a customer's bookings, with their tickets, to another customer; give how many it were.

@@ -271,6 +271,8 @@ class Booking(msgspec.Struct, frozen=True, kw_only=True):
     captures: tuple[Capture, ...] = ()
     tickets: tuple[Ticket, ...] = ()
     refunds: tuple[Refund, ...] = ()
+    comment: str | None = None
+    """Why it was cancelled, in the customer's words."""
 
     @property
     def settling(self) -> bool:

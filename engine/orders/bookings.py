@@ -111,13 +111,14 @@ class Bookings:
             listed, position = listed[:limit], listed[limit - 1].id
         return listed, position
 
-    async def cancel(self, booking_id: str, subject: str, request: Request | None = None) -> Booking:
+    async def cancel(self, booking_id: str, subject: str, request: Request | None = None, comment: str = "") -> Booking:
         """Cancel a booking before its payment: its seats are free at once. A repeat gives the same.
 
         Args:
             booking_id: the booking; it must be the subject's.
             subject: who asks.
             request: remembers the success for a day; in the ledger, where the end of every booking is written.
+            comment: why, in the customer's words; kept if the ledger has the booking, or gets it in a moment.
 
         Raises:
             Refusal: `not_found`, `booking_expired`, `not_cancellable` (paid, settling, or ended another way),
@@ -131,12 +132,15 @@ class Bookings:
         if booking.settling or booking.status not in ("HELD", "PENDING", "CANCELLED"):
             raise Refusal("not_cancellable", booking_status=booking.status)
         cancelled = _ended(booking, "CANCELLED", booking.status_reason or "customer")
+        cancelled = msgspec.structs.replace(cancelled, comment=booking.comment or comment or None)
         durable = await self._ledger.cancel_booking(
-            booking_id, subject, request=request, answer=msgspec.to_builtins(cancelled)
+            booking_id, subject, comment=comment, request=request, answer=msgspec.to_builtins(cancelled)
         )
         await self._seats.release_hold(hold_id, subject, ending="cancelled", reason="customer")
         if not durable and booking.status == "PENDING":
             await self._until_known(booking_id)
+            if comment:
+                await self._ledger.comment_booking(booking_id, comment)
         return cancelled
 
     async def _recall_cancelled(self, hold_id: HoldId, subject: str, request: Request | None) -> Booking | None:
@@ -235,6 +239,7 @@ def from_ledger(known: ledger_records.Booking) -> Booking:
         subject=known.subject,
         status=known.status,
         status_reason=known.status_reason,
+        comment=known.comment,
         settling=known.settling,
         email=known.email,
         phone=known.phone,

@@ -41,6 +41,7 @@ class Booking(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         status: `HELD` before the check-out; `CONFIRMED` only ever from the ledger.
+        comment: why it was cancelled, in the customer's words.
         settling: its money has come, and what becomes of it is not yet decided.
         expires_at_ms: by Redis' clock while its hold lives.
         now_ms: the clock by which the time left is computed.
@@ -55,6 +56,7 @@ class Booking(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     status: BookingStatus
     status_reason: str | None = None
+    comment: str | None = None
     settling: bool = False
     email: str | None = None
     phone: str | None = None

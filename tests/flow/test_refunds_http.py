@@ -75,7 +75,7 @@ async def test_a_customer_gives_tickets_back(town):
             assert [one["amount"] for one in seen["tickets"]] == [PRICE // 2]
 
 
-@pytest.mark.covers("002.13")
+@pytest.mark.covers("002.12", "002.13")
 async def test_what_is_not_paid_or_too_late_is_not_refunded(town):
     """Before the payment one cancels, which is another act; near the start nothing goes back."""
     async with town.customer() as buyer:
@@ -88,7 +88,9 @@ async def test_what_is_not_paid_or_too_late_is_not_refunded(town):
             assert (refused["code"], refused["why"], refused["booking_status"]) == (
                 "not_refundable", "not_paid", "PENDING",
             )  # fmt: skip
-            assert (await buyer.cancel(booking))["refund"] is None
+            cancelled = await buyer.cancel(booking)
+            assert (cancelled["refund"], cancelled["comment"]) == (None, "changed my mind")
+            assert (await buyer.read(booking))["comment"] == "changed my mind"
         _, booking = await buy(town, buyer, "A1", refund_tiers="0h:0")
         refused = await buyer.call("GET", f"/bookings/{booking['id']}/refund-quote", 409)
         assert (refused["code"], refused["why"]) == ("not_refundable", "too_late")

@@ -96,7 +96,7 @@ class Stage:
     async def recall_cancelled(self, request):
         return self.answered if request else None
 
-    async def cancel_booking(self, booking_id, subject, *, request, answer):
+    async def cancel_booking(self, booking_id, subject, *, comment, request, answer):
         self.done.append("cancel_booking")
         self.answered = answer if request else None
         return self.ledger[0] is not None
