@@ -16,6 +16,8 @@ from engine.errors import InvalidInput
 from engine.limits import NAME_LOOKUP_TIMEOUT_S, NAME_LOOKUPS_AT_ONCE_MAX, PORT_MAX
 
 PORTS = {"https": 443, "http": 80}
+UNICAST_V6 = ipaddress.ip_network("2000::/3")
+"""Elsewhere in IPv6 are private, local and mapped addresses, and what nobody has yet."""
 SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
 """Of protocols, of relays, and of Azure's inner server; Python takes (some of) them for public."""
 
@@ -87,10 +89,9 @@ class Addresses:
 def is_public(address: str) -> bool:
     """Say whether an address is somebody's on the Internet; what only stands for another address is not."""
     ip = ipaddress.ip_address(address)
-    if isinstance(ip, ipaddress.IPv6Address) and (ip.sixtofour or ip.teredo or ip.ipv4_mapped or ip.is_site_local):
+    if isinstance(ip, ipaddress.IPv6Address) and (ip not in UNICAST_V6 or ip.sixtofour or ip.teredo):
         return False
-    odd = ip.is_multicast or ip.is_reserved or ip.is_unspecified or any(ip in network for network in SPECIAL)
-    return ip.is_global and not odd
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in SPECIAL)
 
 
 def _look_up(host: str, port: int) -> list[str]:
