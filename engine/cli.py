@@ -205,6 +205,22 @@ def rebuild(
 
 
 @app.command()
+def cancel(
+    showtime: Annotated[int, typer.Argument(min=1, max=SHOWTIME_NUMBER_MAX, help="a showtime's number")],
+    reason: Annotated[str, typer.Option(help="why, for the customers and the list of acts")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only tell what would be given back")] = False,
+) -> None:
+    """Cancel a showtime for ever, and give every customer all money back. Until a week after its end."""
+    if not reason.strip():
+        raise typer.BadParameter("--reason wants words")
+    from engine.cancelling_command import cancel as call_off
+    from engine.data_folder import find_servers
+
+    settings, _ = find_servers(os.environ, "redis_url", "database_url")
+    print(_run(call_off(settings, showtime, reason, dry_run=dry_run)))
+
+
+@app.command()
 def key(
     what: Annotated[str, typer.Argument(help="a showtime's number, or `facts` or `lapses` for every partition")],
     name: Annotated[str, typer.Argument(help="only this key of the showtime, e.g. `meta`")] = "",

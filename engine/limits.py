@@ -232,8 +232,8 @@ CANCELLED_BOOKINGS_PER_BATCH_MAX = 100
 """Bookings that one transaction ends or pays back; others wait for its locks."""
 CANCELLATION_SLICE_MS = SECOND_MS
 """How long a worker stays at one cancellation before it looks at the others."""
-CANCELLATION_CACHE_TTL_MS = SECOND_MS
-"""How old the progress may be that a process shows: counting it reads all refunds of the showtime."""
+CANCELLATION_POLL_MS = 500
+"""How often the command looks how far a cancellation is."""
 RESTOCKED_TICKETS_PER_ROUND_MAX = 200
 """Tickets whose seats one round gives back to stock."""
 
