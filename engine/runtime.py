@@ -81,8 +81,8 @@ async def open_runtime(settings: Settings, part: str) -> AsyncIterator[Runtime]:
         tokens = Tokens(secret, settings.token_ttl_s, older)
         ticket_keys = load_ticket_keys(settings.ticket_keys)
         pool = await open_pool(settings, application=f"seatlock-{part}")
-        stack.push_async_callback(_close_pool, pool)
-        client = _open_redis(settings)
+        stack.push_async_callback(close_pool, pool)
+        client = open_redis(settings)
         stack.push_async_callback(client.aclose)
         issuer = Issuer(settings) if settings.jwks_url else None
         if issuer is not None:
@@ -139,7 +139,7 @@ async def open_runtime(settings: Settings, part: str) -> AsyncIterator[Runtime]:
         )
 
 
-async def _close_pool(pool: asyncpg.Pool) -> None:
+async def close_pool(pool: asyncpg.Pool) -> None:
     """Let the last statements end, but not for longer than one may take."""
     try:
         async with asyncio.timeout(COMMAND_TIMEOUT_S):
@@ -148,7 +148,7 @@ async def _close_pool(pool: asyncpg.Pool) -> None:
         pool.terminate()
 
 
-def _open_redis(settings: Settings) -> redis.asyncio.Redis:
+def open_redis(settings: Settings) -> redis.asyncio.Redis:
     """Make the client for all that is no script: streams, wake-ups, probes. It connects when first used."""
     connections = redis.asyncio.BlockingConnectionPool.from_url(
         settings.redis_url,

@@ -6,11 +6,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from engine.audit.auditor import Auditor
-from engine.audit.rebuilding import Rebuilding
+from engine.audit.parts import open_parts
 from engine.audit.records import Report
 from engine.progress import Progress
-from engine.runtime import open_runtime
 from engine.settings import Settings
 
 SOUND, WRONG, NOT_LOOKED = 0, 1, 2
@@ -42,17 +40,15 @@ async def audit(settings: Settings, showtimes: Sequence[int], *, as_json: bool, 
         CommandError, Unavailable: as `Auditor.audit`.
     """
     mended: dict[int, str] = {}
-    async with open_runtime(settings, "audit") as runtime:
-        auditor = Auditor(runtime.pool, runtime.redis)
+    async with open_parts(settings) as parts:
         with Progress() as progress:
-            before = after = await auditor.audit(showtimes, progress.report)
+            before = after = await parts.auditor.audit(showtimes, progress.report)
             if repair and (broken := before.mendable()):
-                rebuilding = Rebuilding(runtime.pool, auditor, runtime.restorer)
-                rebuilt = await rebuilding.rebuild(
+                rebuilt = await parts.rebuilding.rebuild(
                     broken, actor=_actor(), verb=BY_AUDIT, reason=_kinds(before), tell=progress.report
                 )
                 mended = {number: rebuilt.failed.get(number, "built anew") for number in broken}
-                after = _joined(before, await auditor.audit(broken, progress.report))
+                after = _joined(before, await parts.auditor.audit(broken, progress.report))
     status = WRONG if after.differences else NOT_LOOKED if after.unjudged else SOUND
     if as_json:
         named = {str(number): what for number, what in mended.items()}
@@ -67,10 +63,9 @@ async def rebuild(settings: Settings, showtimes: Sequence[int], *, reason: str, 
     Raises:
         CommandError, Unavailable: as `Rebuilding.rebuild`.
     """
-    async with open_runtime(settings, "rebuild") as runtime:
-        rebuilding = Rebuilding(runtime.pool, Auditor(runtime.pool, runtime.redis), runtime.restorer)
+    async with open_parts(settings) as parts:
         with Progress() as progress:
-            rebuilt = await rebuilding.rebuild(
+            rebuilt = await parts.rebuilding.rebuild(
                 showtimes, actor=_actor(), verb=BY_HAND, reason=reason, tell=progress.report, force=force
             )
     lines = [f"showtime {number}: not rebuilt: {why}" for number, why in sorted(rebuilt.failed.items())]
