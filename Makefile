@@ -7,8 +7,9 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PROGRAMS ?= 2
 
 FUZZ_SECONDS ?= 600
+REFUND_TICKETS ?= 2000
 
-.PHONY: run test fuzz lint rows lock clean
+.PHONY: run test fuzz refunds lint rows lock clean
 
 run: .venv/installed-run ## Start everything on this machine; Ctrl-C ends it, the data stays in .seatlock/
 	@$(BIN)/seatlock dev --with-parent
@@ -18,6 +19,9 @@ test: .venv/installed-dev ## Run every test against servers of its own
 
 fuzz: .venv/installed-dev ## Make up requests of the API's document for FUZZ_SECONDS, and hold every answer against it
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/pytest tests/flow/test_fuzz_http.py -s
+
+refunds: .venv/installed-dev ## Sell and give back REFUND_TICKETS tickets while the gateway fails and dies and the worker is killed
+	@REFUND_TICKETS=$(REFUND_TICKETS) $(BIN)/pytest tests/faults/test_money_back.py -s
 
 lint: .venv/installed-dev ## Check style, types and layers
 	$(BIN)/ruff format --check .

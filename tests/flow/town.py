@@ -88,7 +88,7 @@ class Part:
 class Town:
     """The running parts, and what a test does in the town besides being a customer."""
 
-    def __init__(self, folder, redis, database_url):
+    def __init__(self, folder, redis, database_url, **settings):
         self.redis = redis
         self.database_url = database_url
         api_port, gateway_port = free_port("127.0.0.1", 0), free_port("127.0.0.1", 0)
@@ -107,6 +107,7 @@ class Town:
             webhook_private=True,
             return_url_origins=SHOP_ORIGIN,
             rate_limit="off",
+            **settings,
         )
         environ = environ_of(self.settings)
         gateway = ["uvicorn", "--factory", "api.fake_gateway.app:create_app_from_env", "--port", str(gateway_port)]
@@ -255,13 +256,20 @@ async def until(look, what, timeout_s=20):
 
 
 @contextlib.contextmanager
-def open_town(folder: Path, kind: str, postgres: EmbeddedPostgres, template: str) -> Iterator[Town]:
-    """Start a town on a Redis of that kind and a fresh database; end it all at the end."""
+def open_town(folder: Path, kind: str, postgres: EmbeddedPostgres, template: str, **settings) -> Iterator[Town]:
+    """Start a town on a Redis of that kind and a fresh database; end it all at the end.
+
+    Args:
+        folder: where its data and logs go.
+        kind: of the Redis server.
+        postgres, template: the server, and the name of a migrated database.
+        settings: fields of `Settings` that are to be other than usual.
+    """
     redis = EmbeddedValkey(folder / "redis", find_redis(kind))
     redis.start()
     database = f"town_{next(_numbers)}"
     run_sql(postgres, "postgres", f"CREATE DATABASE {database} TEMPLATE {template} STRATEGY file_copy")
-    town = Town(folder, redis, postgres.url(database))
+    town = Town(folder, redis, postgres.url(database), **settings)
     parts = [town.gateway, town.worker, town.api]
     try:
         for part in parts:
