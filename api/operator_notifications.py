@@ -12,7 +12,19 @@ from api.accounts import Email
 from api.auth import caller
 from api.idempotency import REPLAYED, engine_request
 from api.openapi.describe import PAGE, describe
-from api.wire import Body, Input, Page, Timestamp, answer, page, page_cursor, page_limit, query_text, rfc3339, row_number
+from api.wire import (
+    Body,
+    Input,
+    Page,
+    Timestamp,
+    answer,
+    page,
+    page_cursor,
+    page_limit,
+    query_text,
+    rfc3339,
+    row_number,
+)
 from engine.accounts.users import normalise_email
 from engine.notifications.desk import NotificationDesk
 from engine.notifications.records import ChannelName, Kind, NotificationState, Status
