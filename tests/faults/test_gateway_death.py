@@ -68,7 +68,7 @@ async def buy_and_return(gateway, number, promised):
             return
 
 
-@pytest.mark.parametrize("answers", [3, 17])
+@pytest.mark.parametrize("answers", [2, 9])
 async def test_a_killed_gateway_keeps_what_it_promised(tmp_path, answers):
     """Every answered payment and refund is in the book, once; the next process brings every event."""
     promised = {"paid": set(), "refunded": set()}
@@ -90,5 +90,6 @@ async def test_a_killed_gateway_keeps_what_it_promised(tmp_path, answers):
     assert all(account.refunded in (0, PART) for account in accounts.values())
     seller = Seller()
     async with till(tmp_path, seller) as (_gateway, _browser):
-        await seller.until(len(accounts))
-    assert {event["session_id"] for event in seller.events if event["type"] == "payment.success"} == set(accounts)
+        # Refunds that were pending end meanwhile, and tell of it too.
+        while {event["session_id"] for event in seller.events if event["type"] == "payment.success"} != set(accounts):
+            await seller.until(len(seller.events) + 1)
