@@ -39,6 +39,7 @@ DUMP = """
 BUSY = """
     SELECT 1 WHERE EXISTS (SELECT FROM refunds WHERE due_at IS NOT NULL)
                 OR EXISTS (SELECT FROM tickets WHERE restock_due IS NOT NULL)
+                OR EXISTS (SELECT FROM announcements WHERE spread_at IS NULL)
                 OR EXISTS (SELECT FROM webhook_deliveries WHERE due_at IS NOT NULL)
 """
 """What the worker does not do at once, and not only when it is asked."""
