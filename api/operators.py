@@ -212,13 +212,14 @@ async def create_block(request: Request) -> Response:
         try:
             await in_labels(layout, put_block(runtime.seats, block))
         except Refusal:
-            block = await runtime.ledger.release_block(block.id, remembered)
+            # Its row stays, ended: the acts name it, and seats of it that a load brought to Redis are to be freed.
+            block = await runtime.ledger.release_block(
+                block.id, remembered, actor=identity.subject, reason="seats_taken"
+            )
             await lift_block(runtime.seats, runtime.ledger, block)
             await runtime.ledger.finish_block(block)
             raise
         await runtime.ledger.finish_block(block)
-    details = {"block": block.id, "seats": [seat.seat for seat in block.seats], "evict": body.evict}
-    await runtime.ledger.record_act(identity.subject, "block_seats", f"showtime:{showtime.id}", body.reason, details)
     return answer(block_json(block), 201, REPLAYED if block.replayed else None)
 
 
@@ -236,14 +237,11 @@ async def delete_block(request: Request) -> Response:
     block = await runtime.ledger.read_block(row_number(request))
     showtime = await runtime.catalogue.read_showtime(block.showtime)
     identity.require_cinema(showtime.cinema_id)
-    block = await runtime.ledger.release_block(block.id)
+    block = await runtime.ledger.release_block(block.id, actor=identity.subject)
     if not block.applied:
         with committed():
             await lift_block(runtime.seats, runtime.ledger, block)
             await runtime.ledger.finish_block(block)
-            await runtime.ledger.record_act(
-                identity.subject, "unblock_seats", f"showtime:{showtime.id}", details={"block": block.id}
-            )
     return no_content()
 
 

@@ -2,7 +2,8 @@
 Load a showtime from the ledger, in steps, so that a big one does not stop Redis: begin, part..., finish.
 
 Nothing is seen of a load before its last step, and that step needs the nonce of the first: closing or freezing the
-showtime takes it away, and so does time.
+showtime takes it away, and so does time. A fact told since the first step loses the load too: a cancelled showtime goes
+on restocking, and what the loader has read in the ledger is then of before.
 
 KEYS     meta sold locked blocked owners holds deadlines customers checkouts loading lapses
 ARGV     1 generation to stamp  2 not_after_ms  3 request: always ''  4 step  5 nonce; then by step
@@ -56,6 +57,11 @@ if step == 'begin' then
 elseif standing ~= nonce then
   return {'load_lost', now_ms}
 end
+local seq_now = redis.pcall('HGET', keys.meta, 'seq')
+seq_now = type(seq_now) == 'string' and seq_now or ''
+if step == 'finish' and redis.call('HGET', keys.loading, 'seq') ~= seq_now then
+  return {'load_lost', now_ms}
+end
 local packed, rules, blocked_runs, version
 if step == 'finish' then
   packed = policy.pack(ARGV, FIRST_NUMBER)
@@ -74,7 +80,7 @@ end
 local answer
 if step == 'begin' then
   redis.call('UNLINK', keys.loading)
-  redis.call('HSET', keys.loading, 'nonce', nonce, 'nonce_ttl_ms', nonce_ttl_ms)
+  redis.call('HSET', keys.loading, 'nonce', nonce, 'nonce_ttl_ms', nonce_ttl_ms, 'seq', seq_now)
   redis.call('PEXPIRE', keys.loading, nonce_ttl_ms)
   answer = {'loading', now_ms}
 elseif step == 'part' then
@@ -97,7 +103,7 @@ else
   redis.call('HSET', keys.holds, '0', '')
   redis.call('HSET', keys.checkouts, '0', '')
   redis.call('ZADD', keys.deadlines, 'inf', '0')
-  redis.call('HDEL', keys.loading, 'nonce', 'nonce_ttl_ms')
+  redis.call('HDEL', keys.loading, 'nonce', 'nonce_ttl_ms', 'seq')
   redis.call('HSET', keys.loading, '0', '')
   redis.call('RENAME', keys.loading, keys.customers)
   redis.call('HSET', keys.meta, 'status', status, 'generation', generation, 'seats', seats_count, 'version', version,

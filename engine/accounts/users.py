@@ -255,7 +255,7 @@ class Accounts:
                         query("insert_user"), uuid4(), email, hashed, name, None, "id", role
                     )
                     if user_id is None:
-                        raise Refusal("email_taken")
+                        raise Refusal("email_taken", "An account has this e-mail; --replace changes it.")
                 await connection.execute(query("insert_staff_cinemas"), user_id, cinemas, manager)
                 row = await connection.fetchrow(query("read_user"), user_id)
         except asyncpg.ForeignKeyViolationError:

@@ -31,6 +31,8 @@ def make_closed_folder(path: Path) -> Path:
         path.chmod(0o700)
         with tempfile.TemporaryFile(dir=path):
             pass
+    except FileExistsError:
+        raise CommandError(f"{path} is a file, where a folder is needed") from None
     except OSError as error:
         raise CommandError(f"cannot write in {path}: {error.strerror}") from None
     return path

@@ -31,7 +31,7 @@ class Blocks(LedgerPart):
     """Blocks of seats."""
 
     async def add_block(self, block: NewBlock, request: Request | None = None) -> Block:
-        """Enter a block; one that an earlier run of the request entered is `replayed`, as it is now.
+        """Enter a block and the act of who asked for it; one that an earlier run entered is `replayed`, as it is now.
 
         Afterwards tell Redis, then `finish_block`; if Redis refuses, `release_block` with the same request.
 
@@ -63,6 +63,8 @@ class Blocks(LedgerPart):
             if missing:
                 taken = [{"seat": seat.seat, "reason": "BLOCKED"} for seat in block.seats if seat.index in missing]
                 raise Refusal("seats_taken", seats=taken)
+            details = {"block": block_id, "seats": labels, "evict": block.evict}
+            await _record_act(connection, block.created_by, "block_seats", block.showtime, block.reason, details)
             run.answer = block_id
             return await _read(connection, block_id)
 
@@ -86,10 +88,16 @@ class Blocks(LedgerPart):
             rows = await connection.fetch(query("list_blocks"), showtime, released)
         return [_to_block(row) for row in rows]
 
-    async def release_block(self, block_id: int, refused: Request | None = None) -> Block:
+    async def release_block(
+        self, block_id: int, refused: Request | None = None, *, actor: str | None = None, reason: str = ""
+    ) -> Block:
         """End a block in the ledger; a repeat is harmless. Afterwards tell Redis, then `finish_block`.
 
-        `refused` is the request that wanted the block and cannot have it: it is forgotten.
+        Args:
+            block_id: its number.
+            refused: the request that wanted the block and cannot have it: it is forgotten.
+            actor: the operator whose act is written down; None when time has ended it, or the worker.
+            reason: of the act.
 
         Raises:
             Refusal: `not_found`.
@@ -98,6 +106,9 @@ class Blocks(LedgerPart):
         async with transaction(self.pool) as connection:
             if await connection.fetchval(query("release_block"), block_id) is not None:
                 await connection.execute(query("release_block_seats"), block_id)
+                if actor is not None:
+                    showtime = (await _read(connection, block_id)).showtime
+                    await _record_act(connection, actor, "unblock_seats", showtime, reason, {"block": block_id})
             await forget(connection, refused)
             return await _read(connection, block_id)
 
@@ -151,6 +162,12 @@ class Blocks(LedgerPart):
         async with reading(self.pool) as connection:
             rows = await connection.fetch(query("due_releases"), limit)
         return [row["id"] for row in rows]
+
+
+async def _record_act(
+    connection: Any, actor: str, verb: str, showtime: int, reason: str, details: dict[str, Any]
+) -> None:
+    await connection.execute(query("insert_act"), actor, verb, f"showtime:{showtime}", reason, details)
 
 
 async def _read(connection: Any, block_id: int) -> Block:

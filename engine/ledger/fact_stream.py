@@ -117,7 +117,12 @@ class FactStreams:
         return Position(stream["last-generated-id"], delivered, pending["min"], pending["pending"])
 
     async def trim(self, partition: int) -> int:
-        """Drop what is committed and acknowledged, never by length: give how many entries went."""
+        """Drop what is committed and acknowledged, never by length: give how many entries went.
+
+        Others may read and acknowledge between our looks. An entry that goes is not newer than the group's last one at
+        the first look, so it was read; nor was it pending at the second, so it was acknowledged. Neither ends again:
+        whatever is read or appended later is newer, since ids of a stream only grow, even when the clock goes back.
+        """
         position = await self.position(partition)
         keep = position.first_pending
         if keep is None or entry_order(keep) > entry_order(position.delivered):

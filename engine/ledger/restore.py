@@ -159,8 +159,8 @@ class Restorer:
         """Load until it stays: `force` what is loaded, `again` even if it is sound."""
         # The wait that may be long comes before the nonce, which would keep others from loading if we gave up.
         await self._drain.wait(showtime, deadline)
+        nonce = uuid4().hex  # the same at each try: one that was lost to a fact must not keep the next one waiting
         while True:
-            nonce = uuid4().hex
             begun = await self._seats.begin_load(showtime, nonce, force=force)
             if begun.word == "loaded":
                 return

@@ -135,7 +135,7 @@ class Payments:
             payment_url = await self._gateway.create_session(session)
         except Refusal:
             await self._ledger.fail_payment(payment.gateway, payment.session_id, "gateway_refused")
-            await self._give_more_time(hold.id)
+            await self._give_more_time(hold.id, payment.session_id)
             raise
         await self._ledger.store_payment_url(payment.session_id, payment_url)
         return msgspec.structs.replace(payment, payment_url=payment_url)
@@ -238,7 +238,7 @@ class Payments:
         elif judgement.newest and judgement.booking_id is not None:
             # Only the newest session decides about the booking; the others end for themselves.
             if judgement.verdict == "payment_failed":
-                await self._give_more_time(judgement.booking_id)
+                await self._give_more_time(judgement.booking_id, event.session_id)
             elif judgement.verdict == "payment_expired":
                 await self._let_go(judgement.booking_id)
         return judgement
@@ -252,10 +252,15 @@ class Payments:
                 "ledger_unavailable", "The sale is not in the ledger yet.", outcome="unknown", retry_after_ms=2_000
             )
 
-    async def _give_more_time(self, booking_id: str) -> None:
-        """After a failed payment: the deadline moves, a few times and never past its cap, and seats may be changed."""
+    async def _give_more_time(self, booking_id: str, session_id: str) -> None:
+        """After a failed payment: the deadline moves, a few times and never past its cap, and seats may be changed.
+
+        Once per session: a repeat may come when the next session has opened its payment already, and is not yet in
+        the ledger.
+        """
+        once = Request(id=f"close:{session_id}", fingerprint=session_id)
         with suppress(Refusal):  # the showtime has left Redis for good, and its holds with it
-            hold = await self._seats.close_payment(parse_hold_id(booking_id))
+            hold = await self._seats.close_payment(parse_hold_id(booking_id), once)
             if hold is not None:
                 await self._ledger.move_deadline(booking_id, hold.deadline_ms)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from uuid import UUID
 
 import pytest
 
@@ -12,8 +13,8 @@ from engine.ledger.queries import query
 from engine.ledger.reader import FactReader
 from engine.ledger.records import BlockSeat
 from engine.limits import DUTY_BATCH_MAX
-from engine.seats.ids import parse_hold_id
-from engine.seats.keys import partition_key, partition_of
+from engine.seats.ids import HoldId, parse_hold_id
+from engine.seats.keys import partition_key, partition_of, showtime_key
 from engine.worker import repeat, work
 from tests.houses import ANNA, BUDI, open_house
 from tests.ledgers import eventually
@@ -127,6 +128,48 @@ async def intend(house, seats, subject):
     await house.fetch("DELETE FROM captures WHERE session_id = $1", capture.session_id)
     await house.fetch("UPDATE payments SET status = 'PENDING' WHERE session_id = $1", capture.session_id)
     return capture.booking_id
+
+
+async def test_bookings_that_cannot_be_expired_keep_no_other_waiting(house, monkeypatch):
+    """Redis fails for the oldest ones, a full round of them; the next round has the others, then those come again."""
+    lost = await intend(house, [0], ANNA)
+    await house.fetch("UPDATE bookings SET expires_at = now() - interval '1 minute'")
+    await house.fetch(
+        "INSERT INTO bookings SELECT (jsonb_populate_record(bookings, jsonb_build_object('id', other, "
+        "'expires_at', now() - interval '1 hour'))).* FROM bookings, unnest($1::uuid[]) AS other",
+        [UUID(str(HoldId(claimed_at_ms=1, owner=number, showtime=house.showtime))) for number in range(DUTY_BATCH_MAX)],
+    )
+    read_hold = house.seats.read_hold
+
+    async def read_one_hold(hold_id, *args):
+        if str(hold_id) != lost:
+            raise Unavailable("redis_unavailable")
+        return await read_hold(hold_id, *args)
+
+    await house.runtime.redis.flushall()
+    monkeypatch.setattr(house.seats, "read_hold", read_one_hold)
+    assert await house.duties.expire_bookings() == DUTY_BATCH_MAX
+    assert not await has_status(house, lost, "EXPIRED")
+    assert await house.duties.expire_bookings() == 1
+    assert await has_status(house, lost, "EXPIRED")
+    assert await house.duties.expire_bookings() == 0
+    await house.fetch("UPDATE bookings SET look_due = now() - interval '5 seconds' WHERE status = 'PENDING'")
+    assert await house.duties.expire_bookings() == DUTY_BATCH_MAX
+
+
+async def test_a_showtime_that_cannot_be_read_hides_no_lost_facts_of_others(house, small):
+    """Keys of two showtimes have another type; that between them has counted further than the ledger, and is found."""
+    damaged = house.showtime
+    for showtime in (damaged, lost := await small.add_showtime(days=3), also := await small.add_showtime(days=5)):
+        house.showtime = showtime
+        await house.pay([0], f"guest:{showtime}")
+    await house.fetch("UPDATE captures SET captured_at = now() - interval '1 minute', tries = 1")
+    await house.runtime.redis.hincrby(showtime_key(lost, "meta"), "seq", 1)
+    for showtime in (damaged, also):
+        await house.runtime.redis.delete(showtime_key(showtime, "meta"))
+        await house.runtime.redis.rpush(showtime_key(showtime, "meta"), "x")
+    await house.duties.find_lost_facts()
+    assert await house.fetch("SELECT showtime_id, reason FROM rebuilds") == [(lost, "facts_missing")]
 
 
 async def test_a_booking_whose_hold_lives_is_not_expired_by_the_ledgers_clock(settings, small):

@@ -94,6 +94,26 @@ async def test_the_end_of_the_newest_session_leaves_money_that_is_being_settled_
     assert (booking.status, booking.status_reason) == ("CONFIRMED", None)
 
 
+async def test_a_doubled_failure_does_not_open_the_seats_of_the_next_session(house):
+    """Schedule: A fails; B marks the seats as being paid for; A's failure comes again; only then is B in the ledger."""
+    hold = await house.check_out([0, 1])
+    hold_id = parse_hold_id(hold.id)
+    await house.seats.open_payment(hold_id, ANNA)
+    first = intent_for(house, hold)
+    await house.ledger.record_intent(first)
+    await tell(house, first, "failed")
+    closed = await house.seats.read_hold(hold_id, ANNA)
+    assert not closed.payment_open
+    await house.seats.open_payment(hold_id, ANNA)
+    await tell(house, first, "failed")
+    assert (await house.seats.read_hold(hold_id, ANNA)).payment_open
+    second = intent_for(house, hold)
+    await house.ledger.record_intent(second)
+    await tell(house, second, "failed")
+    again = await house.seats.read_hold(hold_id, ANNA)
+    assert (again.payment_open, again.deadline_ms >= closed.deadline_ms) == (False, True)
+
+
 async def test_money_that_comes_while_a_session_expires_keeps_its_seats(house, monkeypatch):
     """Schedule: the expiry was judged; before the booking ends the older session's money becomes durable."""
     hold, older, newer = await two_sessions(house)

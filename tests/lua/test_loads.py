@@ -93,6 +93,19 @@ def test_closing_or_freezing_during_a_load_loses_the_load(closed_house: House, a
     assert closed_house.redis.keys() == []
 
 
+def test_a_fact_during_a_load_loses_the_load(house: House):
+    """Schedule: a cancelled showtime is rebuilt; a seat of it is restocked after the loader has read the ledger."""
+    sale = house.sell(house.check_out(house.claim(ANN, 1, 2)))[2]
+    house.write("close_showtime")
+    assert begin(house, "n", force=1) == "loading"
+    assert house.restock(sale, 1)[0] == "restocked"
+    assert finish(house, "n", {1: sale, 2: sale}, status="cancelled", seq=1) == "load_lost"
+    assert house.bits("sold") == {2}
+    assert begin(house, "n", force=1) == "loading"
+    assert finish(house, "n", {2: sale}, status="cancelled", seq=2) == "opened"
+    assert (house.bits("sold"), house.meta("seq")) == ({2}, "2")
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [

@@ -57,6 +57,21 @@ async def test_a_seat_is_in_one_block_at_a_time(world):
     await world.ledger.add_block(block(1))
 
 
+async def test_a_block_and_its_end_are_acts_in_their_own_transactions(world):
+    """Whoever dies before Redis is told has written down who did it; a repeat, the worker or time write nothing."""
+    made = await world.ledger.add_block(block(1))
+    await world.ledger.release_block(made.id, actor="other", reason="mended")
+    await world.ledger.release_block(made.id, actor="third")
+    await world.ledger.release_block((await world.ledger.add_block(block(2))).id)
+    told = await world.fetch("SELECT actor, verb, subject, reason, details ->> 'block' FROM acts ORDER BY id")
+    subject = f"showtime:{SHOWTIME}"
+    assert told == [
+        ("op", "block_seats", subject, "test", str(made.id)),
+        ("other", "unblock_seats", subject, "mended", str(made.id)),
+        ("op", "block_seats", subject, "test", str(made.id + 1)),
+    ]
+
+
 async def test_what_redis_was_told_before_the_end_of_a_block_does_not_finish_its_end(world):
     """Schedule: applying and releasing cross each other; the worker must still tell Redis of the end."""
     applied = await world.ledger.add_block(block(1))

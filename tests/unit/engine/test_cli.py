@@ -68,6 +68,7 @@ def test_every_command_explains_itself(seatlock, command):
         (["dev"], {"SEATLOCK_PORT": "x"}, "SEATLOCK_PORT must be a whole number"),
         (["dev"], {"SEATLOCK_DATA_DIR": "/dev/null/x"}, "cannot write in /dev/null/x: Not a directory"),
         (["dev"], {"SEATLOCK_DATA_DIR": "/proc/x"}, "cannot write in /proc/x: "),
+        (["dev"], {"SEATLOCK_DATA_DIR": "/dev/null"}, "/dev/null is a file, where a folder is needed"),
     ],
 )
 def test_bad_input_is_one_clear_line(seatlock, words, variables, said):
@@ -133,7 +134,10 @@ def test_users_add_makes_an_account_of_any_role(seatlock, database_url):
     assert given.stdout.startswith("admin a@example.test "), given.stderr
     assert "long enough" not in given.stdout
     again = seatlock("users", "add", "a@example.test", SEATLOCK_DATABASE_URL=database_url)
-    assert (again.returncode, again.stderr) == (1, "seatlock: email_taken\n")
+    assert (again.returncode, again.stderr) == (
+        1,
+        "seatlock: email_taken: An account has this e-mail; --replace changes it.\n",
+    )
     replaced = seatlock("users", "add", "a@example.test", "--replace", SEATLOCK_DATABASE_URL=database_url)
     assert " password " in replaced.stdout
     short = seatlock(
