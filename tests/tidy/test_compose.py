@@ -18,6 +18,8 @@ from tests.tidy.tree import ROOT, pyproject
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES = COMPOSE["services"]
 OURS = {name for name, service in SERVICES.items() if service.get("image") == "seatlock"}
+APPS = {"gateway": "api/fake_gateway", "mailbox": "api/mail_sink"}
+"""Services that uvicorn serves by itself, and where their apps are."""
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 KNOWN = {PREFIX + field.upper() for field in Settings.__struct_fields__} | {
     f"{PREFIX}{field.upper()}_FILE" for field in SECRETS
@@ -48,9 +50,9 @@ def instructions(word: str) -> list[str]:
 
 
 def test_the_parts_are_all_there():
-    """A whole system: both servers, the migration, the API, the worker, the fake gateway."""
-    assert set(SERVICES) == {"valkey", "postgres", "migrate", "api", "worker", "gateway"}
-    assert {"migrate", "api", "worker", "gateway"} == OURS
+    """A whole system: both servers, the migration, the API, the worker, the fake gateway, a mailbox."""
+    assert set(SERVICES) == {"valkey", "postgres", "migrate", "api", "worker", "gateway", "mailbox"}
+    assert {"migrate", "api", "worker", "gateway", "mailbox"} == OURS
 
 
 @pytest.mark.parametrize("service", sorted(OURS))
@@ -68,7 +70,7 @@ def test_every_variable_that_is_asked_of_the_reader_is_named_at_the_top():
     assert {name for name, _ in asked} == set(re.findall(r"\b[A-Z]+_[A-Z_]+\b", preface))
 
 
-@pytest.mark.parametrize("service", sorted(OURS - {"gateway"}))
+@pytest.mark.parametrize("service", sorted(OURS - set(APPS)))
 def test_every_command_exists(service):
     """A service's command is one of `seatlock`'s, and the image's entry point is `seatlock`."""
     assert set(SERVICES[service]["command"]) <= commands()
@@ -76,9 +78,10 @@ def test_every_command_exists(service):
     assert set(json.loads(instructions("CMD")[0])) <= commands()
 
 
-def test_the_gateway_is_an_app_that_can_be_imported():
-    """The entry point of the fake gateway names a factory that is there."""
-    words = SERVICES["gateway"]["entrypoint"]
+@pytest.mark.parametrize("service", APPS)
+def test_an_app_can_be_imported(service):
+    """The entry point of the fake gateway, and of the mailbox, names a factory that is there."""
+    words = SERVICES[service]["entrypoint"]
     assert words[:2] == ["uvicorn", "--factory"]
     module, _, factory = words[2].partition(":")
     assert callable(getattr(importlib.import_module(module), factory))
@@ -87,12 +90,14 @@ def test_the_gateway_is_an_app_that_can_be_imported():
 def test_ports_agree():
     """What is published, probed, named in URLs and listened on is one port each."""
     api_port = Settings().port
-    words = SERVICES["gateway"]["entrypoint"]
-    gateway_port = int(words[words.index("--port") + 1])
-    for name, port in {"api": api_port, "gateway": gateway_port}.items():
+    ports = {"api": api_port}
+    for name in APPS:
+        words = SERVICES[name]["entrypoint"]
+        ports[name] = int(words[words.index("--port") + 1])
+    for name, port in ports.items():
         assert SERVICES[name]["ports"] == [f"{port}:{port}"]
         assert probed_url(name)[0] == port
-    assert environment("api")["SEATLOCK_GATEWAY_URL"] == f"http://gateway:{gateway_port}"
+    assert environment("api")["SEATLOCK_GATEWAY_URL"] == f"http://gateway:{ports['gateway']}"
     assert environment("gateway")["SEATLOCK_PUBLIC_URL"] == f"http://api:{api_port}"
     assert instructions("EXPOSE") == [str(api_port)]
 
@@ -100,8 +105,8 @@ def test_ports_agree():
 def test_health_checks_ask_routes_that_exist():
     """A probe of a path that is gone would keep everything waiting for ever."""
     assert probed_url("api")[1] in {route.path for route in build_routes()}
-    gateway = (ROOT / "api/fake_gateway/app.py").read_text(encoding="utf-8")
-    assert f'Route("{probed_url("gateway")[1]}"' in gateway
+    for name, folder in APPS.items():
+        assert f'Route("{probed_url(name)[1]}"' in (ROOT / folder / "app.py").read_text(encoding="utf-8")
 
 
 def test_servers_are_found_under_their_names():
@@ -110,6 +115,7 @@ def test_servers_are_found_under_their_names():
     url = environment("api")["SEATLOCK_DATABASE_URL"]
     assert url.startswith(f"postgresql://{made['POSTGRES_USER']}:${{POSTGRES_PASSWORD:?}}@postgres:5432/")
     assert url.endswith(f"/{made['POSTGRES_DB']}")
+    assert environment("mailbox")["SEATLOCK_SMTP_URL"] == "smtp://mailbox:8025"
     assert environment("worker")["SEATLOCK_REDIS_URL"] == "redis://seatlock:${VALKEY_PASSWORD:?}@valkey:6379/0"
 
 
