@@ -82,7 +82,9 @@ class Desk:
         if timezone is None:
             raise InvalidInput("/timezone", "is needed for a city that is new here, e.g. Asia/Jakarta")
         if new.timezone and not await connection.fetchval(query("find_timezone"), timezone):
-            raise InvalidInput("/timezone", "must be a region's name of the time zone database, e.g. Asia/Jakarta, or UTC")
+            raise InvalidInput(
+                "/timezone", "must be a region's name of the time zone database, e.g. Asia/Jakarta, or UTC"
+            )
         if city is None:
             await connection.fetchval(query("insert_city"), slug, new.city, timezone)
             city = await connection.fetchrow(query("read_city"), slug)
