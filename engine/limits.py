@@ -266,6 +266,8 @@ REBUILDS_AT_ONCE_MAX = 4
 TICKET_PRINTS_AT_ONCE = 1
 """Documents made at the same time; each keeps a processor busy, and shares the interpreter with the event loop."""
 TICKET_PRINTS_WAITING_MAX = 50
+TICKET_KID_MAX = 255
+"""A code names its key in one byte."""
 GATE_LENGTH_MAX = 100
 
 # --- Accounts

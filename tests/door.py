@@ -1,7 +1,10 @@
-"""Tickets without a sale: rows as the projector writes them, for tests of what comes after."""
+"""Tickets without a sale: rows as the projector writes them, for tests of what comes after; and an offline scanner."""
 
+import base64
 import time
 from uuid import UUID, uuid4
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from engine.ledger.check_ins import DoorTicket
 from engine.orders.e_tickets import code_of
@@ -57,3 +60,11 @@ async def add_ticket(
 async def code_for(runtime, ticket) -> str:
     """Give the code of a ticket as the system signs it."""
     return code_of(runtime.ticket_keys, await runtime.catalogue.read_showtime(ticket.showtime), ticket)
+
+
+def public_keys(published) -> dict[int, Ed25519PublicKey]:
+    """Read the published keys: all that a scanner without a network has."""
+    return {
+        int(one["kid"]): Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(one["x"] + "="))
+        for one in published["keys"]
+    }

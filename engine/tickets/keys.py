@@ -14,10 +14,9 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from engine.errors import CommandError
+from engine.limits import TICKET_KID_MAX
 
 SEED_BYTES: Final = 32
-KID_MAX: Final = 255
-"""A code names its key in one byte."""
 
 
 class TicketKeys:
@@ -49,14 +48,6 @@ class TicketKeys:
         }
 
 
-def public_keys(published: Mapping[str, Any]) -> dict[int, Ed25519PublicKey]:
-    """Read what `published` gave: what an offline scanner does with it."""
-    return {
-        int(one["kid"]): Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(one["x"] + "="))
-        for one in published["keys"]
-    }
-
-
 def load_ticket_keys(text: str) -> TicketKeys:
     """Read the setting.
 
@@ -71,8 +62,8 @@ def load_ticket_keys(text: str) -> TicketKeys:
     seeds: dict[int, bytes] = {}
     for pair in text.split(","):
         kid, _, seed = pair.strip().partition(":")
-        if not (kid.isascii() and kid.isdigit() and int(kid) <= KID_MAX):
-            raise CommandError(f"SEATLOCK_TICKET_KEYS: a key's name must be a number from 0 to {KID_MAX}")
+        if not (kid.isascii() and kid.isdigit() and int(kid) <= TICKET_KID_MAX):
+            raise CommandError(f"SEATLOCK_TICKET_KEYS: a key's name must be a number from 0 to {TICKET_KID_MAX}")
         if int(kid) in seeds:
             raise CommandError(f"SEATLOCK_TICKET_KEYS: key {kid} is there twice")
         try:

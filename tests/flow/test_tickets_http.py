@@ -3,8 +3,7 @@
 import pytest
 
 from engine.tickets.codes import read_code
-from engine.tickets.keys import public_keys
-from tests.door import add_ticket, code_for
+from tests.door import add_ticket, code_for, public_keys
 from tests.flow.conftest import guest
 from tests.flow.test_operators_http import send, sign, stranger
 

