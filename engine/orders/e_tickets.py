@@ -5,7 +5,7 @@ from uuid import UUID
 from engine.catalogue.layouts import Layout
 from engine.catalogue.records import Showtime
 from engine.ledger.database import moment
-from engine.ledger.records import Booking, Ticket
+from engine.ledger.records import Ticket
 from engine.limits import SECOND_MS
 from engine.tickets.codes import TicketCode, ticket_code
 from engine.tickets.keys import TicketKeys
@@ -34,15 +34,6 @@ def is_valid(showtime: Showtime, ticket: Ticket) -> bool:
 def is_shown(showtime: Showtime, ticket: Ticket) -> bool:
     """Tell whether a ticket may be shown: a valid one, or one that was used."""
     return ticket.status != "REFUNDED" and showtime.status != "CANCELLED"
-
-
-def e_tickets(keys: TicketKeys, showtime: Showtime, layout: Layout, booking: Booking) -> tuple[ETicket, ...]:
-    """Give the e-tickets of a booking that may be shown, oldest sale first; none if nothing of it is left."""
-    return tuple(
-        e_ticket(keys, showtime, layout, ticket, booking.id, booking.locale)
-        for ticket in booking.tickets
-        if is_shown(showtime, ticket)
-    )
 
 
 def e_ticket(
