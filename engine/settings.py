@@ -9,7 +9,7 @@ import msgspec
 
 from engine import limits
 from engine.errors import CommandError
-from engine.orders.refund_policy import parse_tiers
+from engine.refund_policy import parse_tiers
 
 PREFIX = "SEATLOCK_"
 SECRETS = (

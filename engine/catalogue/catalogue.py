@@ -18,7 +18,7 @@ from engine.catalogue.seat_counts import SeatCounts
 from engine.errors import Refusal
 from engine.ledger.database import moment, reading
 from engine.ledger.queries import query
-from engine.orders.refund_policy import parse_tiers, terms_at
+from engine.refund_policy import parse_tiers, terms_at
 from engine.seats.records import Policy, SeatMap
 from engine.settings import Settings
 

@@ -9,9 +9,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from engine import limits
+from engine import limits, refund_policy
 from engine.errors import InvalidInput
-from engine.orders import refund_policy
 from engine.settings import Settings
 
 DAY_S = limits.DAY_MS // limits.SECOND_MS

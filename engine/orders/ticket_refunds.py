@@ -12,7 +12,7 @@ from engine.ledger.ledger import Ledger
 from engine.ledger.records import RefundCase, Ticket
 from engine.orders.bookings import Bookings, from_ledger
 from engine.orders.records import Booking
-from engine.orders.refund_policy import parse_tiers, refund_of, terms_at
+from engine.refund_policy import parse_tiers, refund_of, terms_at
 from engine.restocking import restock_sale
 from engine.seats.ids import parse_hold_id
 from engine.seats.records import Request

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.orders.refund_policy import NOTHING, parse_tiers, refund_of, terms_at
+from engine.refund_policy import NOTHING, parse_tiers, refund_of, terms_at
 
 START = datetime(2026, 11, 21, 19, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
