@@ -9,7 +9,7 @@ PROGRAMS ?= 2
 FUZZ_SECONDS ?= 600
 REFUND_TICKETS ?= 2000
 
-.PHONY: run test fuzz refunds lint rows lock clean
+.PHONY: run test fuzz bench-cancel refunds lint rows lock clean
 
 run: .venv/installed-run ## Start everything on this machine; Ctrl-C ends it, the data stays in .seatlock/
 	@$(BIN)/seatlock dev --with-parent
@@ -22,6 +22,9 @@ fuzz: .venv/installed-dev ## Make up requests of the API's document for FUZZ_SEC
 
 refunds: .venv/installed-dev ## Sell and give back REFUND_TICKETS tickets while the gateway fails and dies and the worker is killed
 	@REFUND_TICKETS=$(REFUND_TICKETS) $(BIN)/pytest tests/faults/test_money_back.py -s
+
+bench-cancel: .venv/installed-dev ## Cancel 20,000 tickets and measure what claims beside it feel
+	@$(BIN)/pytest tests/bench/cancel.py -s
 
 lint: .venv/installed-dev ## Check style, types and layers
 	$(BIN)/ruff format --check .
