@@ -5,6 +5,8 @@ from typing import get_args
 import msgspec
 import pytest
 
+from engine.notifications.spreading import Spreading
+from engine.settings import Settings
 from engine.webhooks.records import Event, EventType
 from tests.ledgers import OTHER_SHOWTIME, PRICE_MINOR, SHOWTIME, booking_id
 from tests.sql.webhooks import Told
@@ -31,6 +33,16 @@ async def test_an_endpoint_is_told_of_the_types_it_asked_for(told):
     await told.spread(again=True)
     confirmed, cancelled = "booking.confirmed", "showtime.cancelled"
     assert await told.deliveries() == [(one, confirmed), (two, confirmed), (two, cancelled)]
+
+
+async def test_the_duty_that_spreads_announcements_queues_them(told):
+    """In the transaction of the mails; what was spread is not taken again."""
+    endpoint = await told.endpoint("booking.confirmed")
+    await told.confirm(1)
+    spreading = Spreading(told.pool, Settings())
+    assert await spreading.spread_announcements() == 1
+    assert await spreading.spread_announcements() == 0
+    assert await told.deliveries() == [(endpoint, "booking.confirmed")]
 
 
 async def test_an_endpoint_of_a_cinema_is_told_of_that_cinema_only(told):
