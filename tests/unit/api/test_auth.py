@@ -126,6 +126,7 @@ def test_no_operators_path_is_open_to_customers():
         "/auth/guest",
         "/auth/refresh",
         "/payments/webhook",
+        "/bookings/lookup",
         "/payments/simulate/{session}",
     }
 

@@ -20,6 +20,7 @@ def test_every_endpoint_has_a_lane_but_money_and_probes():
     assert lanes["POST", "/bookings/{booking}/payments"] == "selling"
     assert lanes["GET", "/showtimes/{showtime:int}/seats"] == "reading"
     assert lanes["POST", "/auth/guest"] == "accounts"
+    assert lanes["POST", "/bookings/lookup"] == "accounts"
     for line in ENDPOINTS:
         assert (lanes[line.method, line.path] == "reports") == (line.access in OPERATORS), line.path
 
