@@ -20,5 +20,6 @@ class Archive(LedgerPart):
             Unavailable: `ledger_unavailable`; a repeat goes on where this ended.
         """
         async with transaction(self.pool) as connection:
-            due = await connection.fetch(query("due_archives"), timedelta(milliseconds=ARCHIVE_AFTER_MS), DUTY_BATCH_MAX)
+            age = timedelta(milliseconds=ARCHIVE_AFTER_MS)
+            due = await connection.fetch(query("due_archives"), age, DUTY_BATCH_MAX)
             return len(await connection.fetch(query("archive_bookings"), [row["id"] for row in due]))

@@ -25,8 +25,8 @@ async def keys_of(house):
 async def end_the_show(house, pool):
     """Move the showtime into the past, so that a day after its end is nearly over."""
     await pool.execute(
-        "UPDATE showtimes SET starts_at = ends - interval '2 hours', ends_at = ends, sales_stop_at = ends - interval "
-        "'2 hours', sales_open_at = ends - interval '9 days' FROM (SELECT now() - $1::integer * interval '1 ms' AS ends)",
+        "UPDATE showtimes SET starts_at = t - interval '2 hours', ends_at = t, sales_stop_at = t - interval '2 hours', "
+        "sales_open_at = t - interval '9 days' FROM (SELECT now() - $1::integer * interval '1 ms' AS t) AS ended",
         DAY_MS - LEFT_MS,
     )
     facts = await house.small.catalogue.read_showtime(house.showtime)

@@ -115,31 +115,21 @@ def test_a_fresh_folder_is_served_and_kept(dev, tmp_path):
     assert second.took_s < SECOND_START_S
 
 
-def test_nothing_is_left_when_dev_is_killed(dev, tmp_path):
-    """After kill -9 all children end by themselves, within seconds; the next start works at once."""
+def test_one_dev_has_the_folder_others_find_it_and_a_kill_leaves_nothing(dev, tmp_path):
+    """A second dev is refused, other commands find the first; after kill -9 the next start works at once.
+
+    The refusal is one clear line, at once, that names the process, and disturbs nobody. With the data folder alone,
+    every command reaches the servers; once dev has ended, it says so. All children end by themselves, within seconds.
+    """
     first = dev().wait_ready()
     assert len(processes_naming(str(tmp_path))) >= 4
-    first.process.kill()
-    second = dev().wait_ready()
-    assert claim(second, tmp_path / "data").status_code == 201
-    second.process.kill()
-    assert wait_until(lambda: not processes_naming(str(tmp_path)), 10)
-
-
-def test_a_second_dev_on_the_folder_is_refused(dev, tmp_path):
-    """One clear line, at once, that names the process; the first one is not disturbed."""
-    first = dev().wait_ready()
-    second = dev()
-    _, said = second.process.communicate(timeout=30)
-    assert second.process.returncode == 1
+    refused = dev()
+    _, said = refused.process.communicate(timeout=30)
+    assert refused.process.returncode == 1
     assert said.count("\n") == 1
     assert f"{tmp_path / 'data'} is in use by another seatlock dev (process {first.process.pid})" in said
     assert httpx.get(first.url + "/api/v1/health/ready").status_code == 200
 
-
-def test_other_commands_find_a_running_dev(dev, tmp_path):
-    """With the data folder alone, every command reaches the servers; once dev has ended, it says so."""
-    running = dev().wait_ready()
     environ = {**os.environ, "SEATLOCK_DATA_DIR": str(tmp_path / "data")}
     command = [sys.executable, "-m", "engine.cli", "migrate"]
     found = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environ, check=False)
@@ -147,8 +137,11 @@ def test_other_commands_find_a_running_dev(dev, tmp_path):
     variables = shlex.split((tmp_path / "data" / "env").read_text(encoding="utf-8"))
     assert {word.partition("=")[0] for word in variables} >= {"SEATLOCK_REDIS_URL", "SEATLOCK_DATABASE_URL"}
 
-    running.process.kill()
-    assert wait_until(lambda: not processes_naming(str(tmp_path)))
+    first.process.kill()
+    next_one = dev().wait_ready()
+    assert claim(next_one, tmp_path / "data").status_code == 201
+    next_one.process.kill()
+    assert wait_until(lambda: not processes_naming(str(tmp_path)), 10)
     stale = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environ, check=False)
     assert "no `seatlock dev` runs on" in stale.stderr
 

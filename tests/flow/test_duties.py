@@ -20,6 +20,10 @@ from tests.houses import ANNA, BUDI, open_house
 from tests.ledgers import eventually
 from tests.showtimes import refused
 
+pytestmark = pytest.mark.one_redis(
+    "duties follow rows of PostgreSQL; their scripts run on every kind in tests/lua, restores in test_restore"
+)
+
 
 @pytest.fixture
 def policy_changes():

@@ -6,7 +6,7 @@ import pytest
 
 from engine.ledger.archive import Archive
 from engine.limits import DUTY_BATCH_MAX
-from tests.ledgers import PRICE_MINOR, booking_id, as_uuid
+from tests.ledgers import PRICE_MINOR, as_uuid, booking_id
 
 pytestmark = pytest.mark.covers("004.32")
 
