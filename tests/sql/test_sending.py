@@ -125,13 +125,18 @@ async def test_what_a_server_refuses_too_often_is_dead(room, server, sending):
     assert await room.fetch("SELECT status, error FROM notifications") == [("DEAD", "451 later")]
 
 
-async def test_a_refusal_for_good_is_dead_at_once_and_costs_the_others_nothing(room, server, sending):
-    """One bad address among good ones; one that cannot stand in a header is not even tried."""
+@pytest.mark.parametrize("lines", [1, 3])
+async def test_a_refusal_for_good_is_dead_at_once_and_costs_the_others_nothing(
+    room, server, sending, monkeypatch, lines
+):
+    """One bad address among good ones, over the same line too; one that cannot stand in a header is not even tried."""
+    monkeypatch.setattr(limits, "NOTIFICATIONS_AT_ONCE_MAX", lines)
     await queue(room, "a@x.org", "b@x.org", "nobody <b@x.org>")
     server.replies = ["550 no such user"]
     await sending.send_notifications()
     statuses = await room.fetch("SELECT status, count(*) FROM notifications GROUP BY 1 ORDER BY 1")
     assert statuses == [("DEAD", 2), ("SENT", 1)]
+    assert server.connections == lines
 
 
 async def test_a_server_that_is_away_kills_no_mail(room, sending, server):
