@@ -58,6 +58,7 @@ class Auditor:
         began = time.monotonic()
         try:
             kept = await self.list_showtimes(showtimes)
+            await self._redis.ping()
             found, suspects, loaded = BooksFound(), list[Difference](), 0
             numbers = list(kept)
             for start in range(0, len(numbers), limits.AUDIT_SHOWTIMES_PER_BATCH):

@@ -37,6 +37,10 @@ class RedisState:
         self._redis: Any = client
         self._turns = asyncio.Semaphore(AUDIT_READS_AT_ONCE)
 
+    async def ping(self) -> None:
+        """Make sure that Redis is there."""
+        await self._redis.ping()
+
     async def loaded(self, showtimes: Sequence[int]) -> list[int]:
         """Give those of some showtimes that Redis has."""
         async with self._redis.pipeline(transaction=False) as pipeline:

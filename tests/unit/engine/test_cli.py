@@ -11,7 +11,9 @@ import pytest
 from engine.seats.keys import SHOWTIME_KEYS, showtime_key
 
 ROOT = Path(__file__).resolve().parents[3]
-COMMANDS = ("dev", "api", "worker", "migrate", "seed", "users", "users add", "key")
+COMMANDS = ("dev", "api", "worker", "migrate", "seed", "users", "users add", "key", "audit", "rebuild")
+AWAY = {"SEATLOCK_REDIS_URL": "redis://127.0.0.1:1", "SEATLOCK_DATABASE_URL": "postgresql://u@127.0.0.1:1/d"}
+"""Servers that nobody runs."""
 
 
 @pytest.fixture
@@ -61,10 +63,17 @@ def test_every_command_explains_itself(seatlock, command):
         (["migrate"], {}, "SEATLOCK_DATABASE_URL not set, and no `seatlock dev` runs on "),
         (["api"], {}, "SEATLOCK_REDIS_URL and SEATLOCK_DATABASE_URL not set"),
         (["api"], {"SEATLOCK_REDIS_URL": "redis://127.0.0.1:1"}, "SEATLOCK_DATABASE_URL not set"),
+        (["api"], AWAY | {"SEATLOCK_PORT": "0"}, "SEATLOCK_TICKET_KEYS is not set"),
+        (["worker"], AWAY, "SEATLOCK_TICKET_KEYS is not set"),
         (["worker"], {"SEATLOCK_DATABASE_URL": "postgresql://127.0.0.1:1/d"}, "SEATLOCK_REDIS_URL not set"),
         (["migrate"], {"SEATLOCK_DATABASE_URL": "mysql://x"}, "SEATLOCK_DATABASE_URL must begin with postgresql://"),
         (["migrate"], {"SEATLOCK_DATABASE_URL": "postgresql://u@127.0.0.1:1/d"}, "ledger_unavailable: "),
         (["migrate"], {"SEATLOCK_DATABSE_URL": "x"}, "unknown setting SEATLOCK_DATABSE_URL"),
+        (["audit"], {}, "SEATLOCK_REDIS_URL and SEATLOCK_DATABASE_URL not set, and no `seatlock dev` runs on "),
+        (["audit", "0"], {}, "Invalid value for 'SHOWTIME'"),
+        (["audit", "42"], AWAY, "ledger_unavailable: "),
+        (["rebuild"], {}, "name showtimes, or give --all"),
+        (["rebuild", "42", "--force"], {}, "--force is for showtimes that are named, and wants a --reason"),
         (["dev"], {"SEATLOCK_PORT": "x"}, "SEATLOCK_PORT must be a whole number"),
         (["dev"], {"SEATLOCK_DATA_DIR": "/dev/null/x"}, "cannot write in /dev/null/x: Not a directory"),
         (["dev"], {"SEATLOCK_DATA_DIR": "/proc/x"}, "cannot write in /proc/x: "),
@@ -159,3 +168,11 @@ def test_seed_loads_the_demo_once(seatlock, database_url):
     assert first.returncode == 0, first.stderr
     assert "0 cities" not in first.stdout
     assert set(seatlock("seed", SEATLOCK_DATABASE_URL=database_url).stdout.split()) >= {"0"}
+
+
+def test_an_audit_that_cannot_look_is_told_from_one_that_finds(seatlock, database_url):
+    """Redis is away: status 2 and one line; status 1 is for differences alone."""
+    done = seatlock("audit", **{**AWAY, "SEATLOCK_DATABASE_URL": database_url})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("seatlock: redis_unavailable: ")
+    assert done.stderr.count("\n") == 1
