@@ -83,10 +83,12 @@ def api() -> None:
     from engine.data_folder import find_servers
     from engine.listening import listen
     from engine.logs import configure_logs
+    from engine.runtime import check_secrets
 
     settings, environ = find_servers(os.environ, "redis_url", "database_url")
     configure_logs(settings.log_level)
     server = listen(settings.host, settings.port)
+    check_secrets(settings)
     os.environ.update(environ)
     config = uvicorn.Config(
         "api.app:create_app_from_env",

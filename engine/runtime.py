@@ -61,6 +61,16 @@ class Runtime:
     press: TicketPress
 
 
+def check_secrets(settings: Settings) -> None:
+    """Look at the secrets before a server is started, which would tell of a wrong one in many lines.
+
+    Raises:
+        CommandError: one is missing, or malformed.
+    """
+    load_secrets(settings)
+    load_ticket_keys(settings.ticket_keys)
+
+
 @asynccontextmanager
 async def open_runtime(settings: Settings, part: str) -> AsyncIterator[Runtime]:
     """Open the parts, and close them in the reverse order.
