@@ -1,16 +1,16 @@
 """Refunds on their way: every attempt in the ledger, the gateway asked under one key, nothing doubled, nothing lost."""
 
 import asyncio
-import time
 
 import pytest
 
 from engine import limits
+from engine.errors import Refusal
 from engine.ledger.records import AttemptAnswer
 from engine.ledger.refunds import retry_pause_ms
 from engine.orders.gateways.protocol import PaymentEvent
 from engine.orders.refunds import Refunds
-from tests.ledgers import PRICE_MINOR
+from tests.ledgers import PRICE_MINOR, eventually
 from tests.sql.refund_gateway import AWAY, LOST, REFUSED, RETRY_MIN_MS, ScriptedGateway, Till, anywhere
 
 
@@ -171,23 +171,26 @@ async def test_workers_share_what_is_due_and_each_asks_for_a_handful_at_once(til
     assert all(1 <= one.most_at_once <= limits.REFUNDS_AT_ONCE_MAX for one in gateways)
 
 
-async def test_a_slow_answer_holds_up_no_other_refund(till, gateway):
-    """One lane waits, the others go on."""
+async def test_a_slow_answer_holds_up_no_other_refund(till):
+    """One lane waits for its answer until the others have paid everything else."""
+    rest = asyncio.Event()
 
     class OneHangs(ScriptedGateway):
         async def refund(self, order):
             if order.session_id == "stray1":
-                await asyncio.sleep(0.5)
+                await rest.wait()
             return await super().refund(order)
 
     till.refunds = Refunds(till.world.ledger, OneHangs(), RETRY_MIN_MS)
     await till.owe(20)
     await till.hurry()
-    started = time.monotonic()
     sending = asyncio.create_task(till.refunds.send_refunds())
-    while [status for status, *_ in await till.states()].count("SETTLED") < 19:
-        assert time.monotonic() - started < 0.5
-        await asyncio.sleep(0.01)
+
+    async def all_others():
+        return [status for status, *_ in await till.states()].count("SETTLED") == 19
+
+    await eventually(all_others)
+    rest.set()
     assert await sending == 20
 
 
@@ -283,3 +286,42 @@ async def test_money_that_comes_back_after_it_was_settled_is_asked_about(till, g
     await till.send()
     assert await till.states() == [("SETTLED", 2, False)]
     assert gateway.paid == {refund: PRICE_MINOR}
+
+
+# --- What a person decides
+
+
+@pytest.mark.covers("001.38")
+async def test_a_retry_gives_five_more_attempts_and_is_announced_again(till, gateway):
+    """Attempts are counted on, under the same key; a second failure tells the admin once more."""
+    gateway.script = [REFUSED] * 10
+    (refund,) = await till.owe()
+    await till.send(rounds=5)
+    retried, _ = await till.world.ledger.retry_refund(refund, "boss", "funds are there", anywhere)
+    assert (retried.status, retried.attempts) == ("QUEUED", 5)
+    await till.send(rounds=6)
+    assert await till.states() == [("MANUAL", 10, False)]
+    told = await till.world.fetch("SELECT business_id FROM announcements WHERE type = 'refund.manual' ORDER BY id")
+    assert told == [(f"refund.manual:{refund}:{attempts}",) for attempts in (5, 10)]
+    assert {order.refund_id for order in gateway.asked} == {refund}
+
+
+async def test_only_what_is_manual_is_decided_by_hand(till, gateway):
+    """Settled by hand with a note, once; if the gateway has paid as well, a person is told."""
+    gateway.script = [REFUSED] * 5
+    (refund,) = await till.owe()
+    ledger = till.world.ledger
+    for decide in (ledger.retry_refund, ledger.settle_refund):
+        with pytest.raises(Refusal, match="refund_not_manual") as early:
+            await decide(refund, "boss", "now", anywhere)
+        assert early.value.details == {"refund_status": "QUEUED"}
+    await till.send(rounds=5)
+    settled, _ = await ledger.settle_refund(refund, "boss", "in cash", anywhere)
+    assert (settled.status, settled.settled_by, settled.note) == ("SETTLED", "boss", "in cash")
+    with pytest.raises(Refusal, match="refund_not_manual"):
+        await ledger.settle_refund(refund, "boss", "in cash", anywhere)
+    assert await till.send() == 0
+    assert await till.refunds.take_event(event(refund, "failed")) == "SETTLED"
+    assert await till.refunds.take_event(event(refund, "settled", "evt2")) == "SETTLED"
+    cases = await till.world.fetch("SELECT kind FROM cases WHERE business_id = $1", f"refund_paid_twice:{refund}")
+    assert cases == [("refund_paid_twice",)]

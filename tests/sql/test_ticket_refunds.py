@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from engine.errors import InvalidInput, Refusal
-from engine.orders.ticket_refunds import judge
-from tests.ledgers import PRICE_MINOR, SHOWTIME, booking_id
+from engine.errors import InvalidInput, Refusal, Unavailable
+from engine.orders.ticket_refunds import TicketRefunds, judge
+from tests.ledgers import PRICE_MINOR, SHOWTIME, booking_id, eventually
 
 TIERS = "24h:100,2h:50"
 BOOKING = booking_id(7)
@@ -128,15 +128,23 @@ async def test_two_refunds_at_once_pay_each_ticket_once(shop):
 
 async def test_a_customer_and_the_cinema_at_once_never_pay_more_than_the_capture(shop):
     """Whoever comes second under the lock sees a cancelled showtime, or tickets that are gone."""
+    locked, waited_for = asyncio.Event(), asyncio.Event()
 
     async def cancel():
         async with shop.world.pool.acquire() as connection, connection.transaction():
             await connection.execute("UPDATE showtimes SET status = 'CANCELLED' WHERE id = $1", SHOWTIME)
-            await asyncio.sleep(0.05)
+            locked.set()
+            await waited_for.wait()
+
+    async def waits():
+        return await shop.world.fetch("SELECT 1 FROM pg_locks WHERE NOT granted")
 
     cancelling = asyncio.create_task(cancel())
-    await asyncio.sleep(0.02)
-    assert (await refused(shop.refund())).details["why"] == "showtime_cancelled"
+    await locked.wait()
+    refunding = asyncio.create_task(shop.refund())
+    await eventually(waits)
+    waited_for.set()
+    assert (await refused(refunding)).details["why"] == "showtime_cancelled"
     await cancelling
     assert await shop.refunds() == []
 
@@ -193,3 +201,18 @@ async def test_a_stranger_and_a_strange_ticket_are_refused(shop):
     with pytest.raises(InvalidInput) as error:
         await shop.quote(["00000000-0000-7000-8000-000000000001"])
     assert error.value.details["errors"][0]["pointer"] == "/tickets/0"
+
+
+async def test_seats_wait_for_the_worker_where_redis_is_away(shop):
+    """The money is owed all the same; the seats stay due until somebody has freed them."""
+
+    class Away:
+        async def restock_seats(self, *sale):
+            raise Unavailable("redis_unavailable")
+
+    refunds = TicketRefunds(shop.ledger, Away(), None, TIERS)
+    with pytest.raises(Refusal, match="quote_changed") as changed:
+        await refunds.refund(BOOKING, "anna", None, "flu", PRICE_MINOR)
+    assert changed.value.details["amount"] == 3 * PRICE_MINOR // 2
+    assert (await refunds.refund(BOOKING, "anna", None, "flu")).booking.status == "REFUNDED"
+    assert await shop.world.fetch("SELECT count(*) FROM tickets WHERE restock_due IS NOT NULL") == [(3,)]
