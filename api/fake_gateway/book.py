@@ -3,9 +3,7 @@
 It knows nothing of what we believe: whoever wants to know what a customer has paid and got back asks here.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -27,41 +25,10 @@ class Posting(msgspec.Struct, frozen=True):
     at_ms: int
 
 
-class Account(msgspec.Struct, frozen=True):
-    """What a customer has paid for a session, and got back; minor units."""
-
-    paid: int
-    refunded: int
-    currency: str
-
-
 class Book(msgspec.Struct, frozen=True):
     """The whole book, oldest first."""
 
     postings: list[Posting]
-
-    def balances(self) -> dict[str, int]:
-        """Sum all postings, per currency; a book that is in order gives zeros."""
-        return _sums((posting.currency, posting.amount) for posting in self.postings)
-
-    def entries(self) -> dict[tuple[str, str], int]:
-        """Sum the postings of each entry; a book that is in order gives zeros."""
-        return _sums(((posting.kind, posting.entry_id), posting.amount) for posting in self.postings)
-
-    def sessions(self) -> dict[str, Account]:
-        """Tell for each session with money what its customer has paid and got back."""
-        mine = [posting for posting in self.postings if posting.account == "customer"]
-        paid = _sums((posting.session_id, -posting.amount) for posting in mine if posting.kind == "capture")
-        back = _sums((posting.session_id, posting.amount) for posting in mine if posting.kind == "refund")
-        currencies = {posting.session_id: posting.currency for posting in mine}
-        return {
-            session: Account(paid.get(session, 0), back.get(session, 0), currencies[session]) for session in currencies
-        }
-
-    def refunds(self) -> dict[str, int]:
-        """Tell what went back by each refund, by its id; the id is ours."""
-        mine = (posting for posting in self.postings if (posting.kind, posting.account) == ("refund", "customer"))
-        return _sums((posting.entry_id, posting.amount) for posting in mine)
 
 
 def list_postings(database: Database) -> Book:
@@ -94,10 +61,3 @@ def _post(database: Database, named: tuple[str, str, str, str, int], amounts: di
             currency=currency,
             at_ms=at_ms,
         )
-
-
-def _sums(pairs: Iterable[tuple[Any, int]]) -> dict[Any, int]:
-    sums: dict[Any, int] = defaultdict(int)
-    for key, amount in pairs:
-        sums[key] += amount
-    return dict(sums)

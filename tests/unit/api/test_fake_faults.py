@@ -4,12 +4,11 @@ import asyncio
 
 import pytest
 
-from api.fake_gateway.book import Account
 from api.fake_gateway.faults import Faults, parse_faults
 from engine.errors import CommandError, Unavailable
 from engine.limits import GATEWAY_LATE_MS
 from engine.orders.gateways.protocol import RefundOrder
-from tests.oracle import read_book
+from tests.oracle import Account, read_book
 from tests.till import Clock, Seller, session, till
 
 PAID = 15000000

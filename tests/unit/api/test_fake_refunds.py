@@ -6,12 +6,12 @@ import time
 import msgspec
 import pytest
 
-from api.fake_gateway.book import BOOK_NAME, Account, Book
+from api.fake_gateway.book import BOOK_NAME
 from engine.errors import Refusal, Unavailable
 from engine.orders.gateways.fake import FakeGateway
 from engine.orders.gateways.protocol import RefundOrder, RefundState
 from engine.orders.gateways.signatures import SIGNATURE_HEADER, sign
-from tests.oracle import read_book
+from tests.oracle import Account, Book, read_book
 from tests.till import SECRET, Seller, session, till
 
 PAID = 15000000
