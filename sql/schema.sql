@@ -286,8 +286,6 @@ CREATE TABLE tickets (
 CREATE UNIQUE INDEX tickets_live_seat ON tickets (showtime_id, seat_index) WHERE status IN ('SOLD', 'USED');
 CREATE INDEX tickets_by_booking ON tickets (booking_id);
 CREATE INDEX tickets_restock_due ON tickets (restock_due) WHERE restock_due IS NOT NULL;
--- Which seats of one showtime still wait to go back to stock.
-CREATE INDEX tickets_to_restock ON tickets (showtime_id) WHERE restock_due IS NOT NULL;
 
 CREATE TABLE refunds (
     id           uuid PRIMARY KEY,

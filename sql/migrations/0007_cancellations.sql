@@ -17,6 +17,3 @@ CREATE TABLE cancellations (
     CHECK ((done_at IS NULL) = (due_at IS NOT NULL))
 );
 CREATE INDEX cancellations_due ON cancellations (due_at) WHERE due_at IS NOT NULL;
-
--- Which seats of one showtime still wait to go back to stock.
-CREATE INDEX tickets_to_restock ON tickets (showtime_id) WHERE restock_due IS NOT NULL;
