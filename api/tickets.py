@@ -20,8 +20,7 @@ from engine.ledger.check_ins import DoorTicket
 from engine.orders.e_tickets import code_of, e_ticket, is_shown, is_valid
 from engine.runtime import Runtime
 from engine.tickets.codes import read_code
-from engine.tickets.pdf import Size
-from engine.tickets.records import ETicket
+from engine.tickets.records import ETicket, Size
 
 PDF, SVG, PNG, ICS = "application/pdf", "image/svg+xml", "image/png", "text/calendar"
 SIZES: Mapping[str | None, Size | None] = {None: None, "phone": "phone", "a4": "a4"}

@@ -9,17 +9,15 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC
 from functools import cache
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from fpdf import FPDF
 from fpdf.enums import Align, XPos, YPos
 from fpdf.fonts import TTFFont
 
 from engine.tickets.pictures import BORDER, qr_matrix
-from engine.tickets.records import ETicket
+from engine.tickets.records import ETicket, Size
 from engine.tickets.words import LABELS, amount_text, day_text, time_text
-
-Size = Literal["phone", "a4"]
 
 FONT: Final = Path(__file__).parent / "vendor" / "dejavu-fonts-ttf-2.37.3" / "DejaVuSans.ttf"
 PHONE_MM: Final = (90.0, 190.0)

@@ -1,4 +1,7 @@
-"""Where tickets are printed: a thread beside the event loop, so that documents never hold up a claim."""
+"""Where tickets are printed: a thread beside the event loop, so that documents never hold up a claim.
+
+What prints documents is imported there, at the first one: it takes as long as all the rest of a process' start.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -7,10 +10,8 @@ from typing import TypeVar
 
 from engine.errors import Unavailable
 from engine.limits import TICKET_PRINTS_AT_ONCE, TICKET_PRINTS_WAITING_MAX
-from engine.tickets.calendar import calendar_event
-from engine.tickets.pdf import Size, ticket_pdf
 from engine.tickets.pictures import qr_png, qr_svg
-from engine.tickets.records import ETicket
+from engine.tickets.records import ETicket, Size
 
 T = TypeVar("T")
 
@@ -24,11 +25,11 @@ class TicketPress:
 
     async def pdf(self, tickets: Sequence[ETicket], size: Size | None = None) -> bytes:
         """Print a document; see `ticket_pdf`."""
-        return await self._run(ticket_pdf, tickets, size)
+        return await self._run(_ticket_pdf, tickets, size)
 
     async def ics(self, tickets: Sequence[ETicket]) -> bytes:
         """Write a calendar entry; see `calendar_event`."""
-        return await self._run(calendar_event, tickets)
+        return await self._run(_calendar_event, tickets)
 
     async def svg(self, code: str) -> bytes:
         """Draw the QR of a code as an SVG."""
@@ -50,3 +51,15 @@ class TicketPress:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
         finally:
             self._waiting -= 1
+
+
+def _ticket_pdf(tickets: Sequence[ETicket], size: Size | None) -> bytes:
+    from engine.tickets.pdf import ticket_pdf
+
+    return ticket_pdf(tickets, size)
+
+
+def _calendar_event(tickets: Sequence[ETicket]) -> bytes:
+    from engine.tickets.calendar import calendar_event
+
+    return calendar_event(tickets)

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 Locale = Literal["id", "en"]
+Size = Literal["phone", "a4"]
 
 
 class ETicket(msgspec.Struct, frozen=True, kw_only=True):
