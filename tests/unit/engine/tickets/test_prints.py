@@ -50,7 +50,8 @@ def streams(document):
     """Give the content of each compressed stream of a PDF."""
     for raw in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", document, re.DOTALL):
         try:
-            yield zlib.decompress(raw).decode("latin-1")
+            # Not `decompress`: the last byte of a checksum may look like the end of the line before `endstream`.
+            yield zlib.decompressobj().decompress(raw).decode("latin-1")
         except zlib.error:
             continue
 
