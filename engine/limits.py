@@ -196,6 +196,8 @@ DUTY_EVERY_MS = SECOND_MS
 FIND_LOST_FACTS_EVERY_MS = 5 * SECOND_MS
 FORGET_REQUESTS_EVERY_MS = MINUTE_MS
 ARCHIVE_EVERY_MS = MINUTE_MS
+WORDS_KEPT_MS = 90 * DAY_MS
+"""How long announcements, sent notifications and past reminders are kept. Money is never forgotten."""
 DUTY_BACKOFF_MAX_MS = 30 * SECOND_MS
 DUTY_BATCH_MAX = 50
 """Things that one round of a duty takes up."""
@@ -387,6 +389,7 @@ assert TOKEN_LENGTH_MAX < HEADERS_MAX_BYTES
 assert WEBHOOK_WAIT_MS < GATEWAY_DELIVERY_TIMEOUT_S * SECOND_MS, "the gateway must wait for a 503 that we give"
 assert GATEWAY_DELIVERY_TIMEOUT_S < GATEWAY_SIMULATE_TIMEOUT_S
 assert GATEWAY_RETRY_MIN_MS < GATEWAY_RETRY_MAX_MS
+assert DELIVERIES_KEPT_MS <= WORDS_KEPT_MS, "a delivery goes before what it tells"
 assert DELIVERY_PAUSE_MIN_MS < DELIVERY_PAUSE_MAX_MS < DELIVERY_LIFE_MS < DELIVERIES_KEPT_MS
 assert 2 * DELIVERY_TIMEOUT_S * SECOND_MS < DELIVERY_LEASE_MS, "a living worker has its answer before the lease ends"
 assert NAME_LOOKUP_TIMEOUT_S < DELIVERY_TIMEOUT_S

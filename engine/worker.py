@@ -72,6 +72,7 @@ async def work(runtime: Runtime, stop: asyncio.Event) -> None:
         (duties.forget_requests, limits.FORGET_REQUESTS_EVERY_MS),
         (duties.find_lost_facts, limits.FIND_LOST_FACTS_EVERY_MS),
         (Archive(runtime.pool).archive_bookings, limits.ARCHIVE_EVERY_MS),
+        (Archive(runtime.pool).forget_words, limits.ARCHIVE_EVERY_MS),
         *notification_duties(runtime),
         (delivering.deliver_webhooks, limits.DUTY_EVERY_MS),
         (delivering.forget_deliveries, limits.FORGET_DELIVERIES_EVERY_MS),

@@ -484,6 +484,7 @@ CREATE TABLE announcements (
     spread_at   timestamptz
 );
 CREATE INDEX announcements_unspread ON announcements (id) WHERE spread_at IS NULL;
+CREATE INDEX announcements_spread ON announcements (spread_at) WHERE spread_at IS NOT NULL;
 
 CREATE FUNCTION announce_new_bookings() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -585,6 +586,7 @@ CREATE TABLE notifications (
 CREATE INDEX notifications_due ON notifications (channel, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX notifications_by_status ON notifications (status, id DESC);
 CREATE INDEX notifications_by_booking ON notifications (booking_id);
+CREATE INDEX notifications_ended ON notifications (ended_at) WHERE status IN ('SENT', 'SUPERSEDED');
 
 -- Who wants to be told before an unpaid booking lapses. The booking itself lives in Redis.
 CREATE TABLE reminders (
@@ -598,6 +600,7 @@ CREATE TABLE reminders (
     created_at  timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX reminders_due ON reminders (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX reminders_done ON reminders (created_at) WHERE due_at IS NULL;
 
 -- The same rows as the ledger's callers read them: times in ms, lists oldest first.
 CREATE VIEW payment_records AS
@@ -714,6 +717,7 @@ CREATE TABLE webhook_deliveries (
 CREATE INDEX webhook_deliveries_due ON webhook_deliveries (endpoint_id, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX webhook_deliveries_by_endpoint ON webhook_deliveries (endpoint_id, id DESC);
 CREATE INDEX webhook_deliveries_ended ON webhook_deliveries (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX webhook_deliveries_by_announcement ON webhook_deliveries (announcement_id);
 
 -- Every time that an endpoint was called; `ended_at` NULL: what came of it is not known (yet).
 CREATE TABLE webhook_attempts (

@@ -10,3 +10,9 @@ DROP INDEX bookings_pending;
 CREATE INDEX bookings_pending ON bookings (greatest(expires_at, look_due)) WHERE status = 'PENDING';
 CREATE INDEX bookings_to_archive ON bookings (updated_at)
     WHERE status IN ('EXPIRED', 'CANCELLED') AND archived_at IS NULL;
+
+-- Words that were sent long ago are forgotten.
+CREATE INDEX announcements_spread ON announcements (spread_at) WHERE spread_at IS NOT NULL;
+CREATE INDEX notifications_ended ON notifications (ended_at) WHERE status IN ('SENT', 'SUPERSEDED');
+CREATE INDEX reminders_done ON reminders (created_at) WHERE due_at IS NULL;
+CREATE INDEX webhook_deliveries_by_announcement ON webhook_deliveries (announcement_id);

@@ -83,3 +83,53 @@ async def test_workers_share_the_archive_in_small_batches(world):
     assert await Archive(world.pool).archive_bookings() == DUTY_BATCH_MAX
     assert await seats_left(world) == {1: 0, 2: 0, 3: 2, 9: 0}
     assert await Archive(world.pool).archive_bookings() == 1
+
+
+async def test_words_of_long_ago_are_forgotten_and_money_is_not(world):
+    """What was spread or sent 90 days ago goes; what waits, failed, is in a log, or tells of money stays."""
+    await world.intend(1, [1])
+    await world.pay(1, PRICE_MINOR)
+    await world.ledger.refuse_capture("fake", "s1", "seats_taken")
+    await world.fetch("DELETE FROM announcements")
+    for age in ("91 days", "89 days"):
+        await world.pool.execute(
+            "INSERT INTO announcements (business_id, type, spread_at) SELECT n || $1, 'x', CASE WHEN n <> 'unspread' "
+            "THEN now() - $1::text::interval END FROM unnest('{told,logged,unspread}'::text[]) AS n",
+            age,
+        )
+        await world.pool.execute(
+            "INSERT INTO notifications (business_id, kind, channel, recipient, locale, status, due_at, ended_at) "
+            "SELECT status || $1, 'x', 'mail', 'a', 'id', status, CASE status WHEN 'QUEUED' THEN now() END, "
+            "CASE WHEN status <> 'QUEUED' THEN now() - $1::text::interval END "
+            "FROM unnest('{SENT,SUPERSEDED,DEAD,QUEUED}'::text[]) AS status",
+            age,
+        )
+        await world.pool.execute(
+            "INSERT INTO reminders (booking_id, showtime_id, email, locale, due_at, created_at) SELECT "
+            "gen_random_uuid(), 42, 'a', 'id', due, now() - $1::text::interval FROM unnest(ARRAY[NULL, now()]) AS due",
+            age,
+        )
+    await world.fetch(
+        "INSERT INTO webhook_endpoints (url, events, secrets, created_by) VALUES ('u', '{x}', '{s}', 'a')"
+    )
+    await world.fetch(
+        "INSERT INTO webhook_deliveries (endpoint_id, announcement_id, event_id, type, body, give_up_at) "
+        "SELECT 1, id, event_id, type, '{}', now() FROM announcements WHERE business_id LIKE 'logged%'"
+    )
+    assert await Archive(world.pool).forget_words() == 4
+    kept = await world.fetch("SELECT business_id FROM announcements ORDER BY 1")
+    assert [name for (name,) in kept] == [
+        "logged89 days",
+        "logged91 days",
+        "told89 days",
+        "unspread89 days",
+        "unspread91 days",
+    ]
+    gone = await world.fetch(
+        "SELECT count(*) FROM notifications WHERE business_id IN ('SENT91 days', 'SUPERSEDED91 days')"
+    )
+    assert (gone, await world.fetch("SELECT count(*) FROM notifications")) == ([(0,)], [(6,)])
+    assert await world.fetch("SELECT count(*) FROM reminders") == [(3,)]
+    for table in ("payments", "payment_events", "captures", "refunds"):
+        assert await world.fetch(f"SELECT count(*) FROM {table}") == [(1,)], table
+    assert await Archive(world.pool).forget_words() == 0

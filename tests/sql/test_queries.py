@@ -49,11 +49,13 @@ PLANS = {
     "list_webhook_deliveries": ("webhook_deliveries_by_endpoint", "1, NULL, NULL, 50"),
     "forget_old_requests": ("requests_by_age", "50"),
     "due_cancellations": ("cancellations_due", "50"),
-    "lock_unpaid_bookings": ("bookings_by_showtime", "1, 100"),
     "lock_paid_bookings": ("bookings_by_showtime", "1, 100"),
     "lock_short_bookings": ("bookings_by_showtime", "1, 100"),
     "read_cancellation": ("bookings_by_showtime", "1"),
     "due_archives": ("bookings_to_archive", "'30 days', 50"),
+    "forget_announcements": ("announcements_spread", "'90 days', 50"),
+    "forget_notifications": ("notifications_ended", "'90 days', 50"),
+    "forget_reminders": ("reminders_done", "'90 days', 50"),
 }
 """The index that a statement must use, and values to ask it with."""
 
