@@ -24,7 +24,7 @@ refunds: .venv/installed-dev ## Sell and give back REFUND_TICKETS tickets while 
 	@REFUND_TICKETS=$(REFUND_TICKETS) $(BIN)/pytest tests/faults/test_money_back.py -s
 
 bench-cancel: .venv/installed-dev ## Cancel 20,000 tickets and measure what claims beside it feel
-	@$(BIN)/pytest tests/bench/cancel.py -s
+	@$(BIN)/python -m tests.bench.cancel
 
 lint: .venv/installed-dev ## Check style, types and layers
 	$(BIN)/ruff format --check .

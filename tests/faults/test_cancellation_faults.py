@@ -76,7 +76,7 @@ async def a_capture_held(town, showtime):
 
 @pytest.mark.covers("000.19", "000.20", "001.20", "001.25", "001.32")
 async def test_a_killed_worker_is_followed_by_one_that_goes_on(town, pool, showtime):
-    """Killed with -9 in the middle of a batch of refunds, and of the seats on their way back; cancelled by the command."""
+    """Killed with -9 amid a batch of refunds, and amid the seats on their way back; cancelled by the command."""
     worth = f"{SEATS // 2} bookings, {SEATS} tickets, IDR {SEATS * PRICE_MINOR // 100:,}.00 to give back"
     assert command(town, "cancel", str(showtime), "--reason", "Storm", "--dry-run") == [
         f"showtime {showtime} would be cancelled: {worth}"

@@ -11,7 +11,7 @@ import pytest
 from engine.seats.keys import SHOWTIME_KEYS, showtime_key
 
 ROOT = Path(__file__).resolve().parents[3]
-COMMANDS = ("dev", "api", "worker", "migrate", "seed", "users", "users add", "key", "audit", "rebuild")
+COMMANDS = ("dev", "api", "worker", "migrate", "seed", "users", "users add", "key", "audit", "rebuild", "cancel")
 AWAY = {"SEATLOCK_REDIS_URL": "redis://127.0.0.1:1", "SEATLOCK_DATABASE_URL": "postgresql://u@127.0.0.1:1/d"}
 """Servers that nobody runs."""
 
@@ -72,6 +72,10 @@ def test_every_command_explains_itself(seatlock, command):
         (["audit"], {}, "SEATLOCK_REDIS_URL and SEATLOCK_DATABASE_URL not set, and no `seatlock dev` runs on "),
         (["audit", "0"], {}, "Invalid value for 'SHOWTIME'"),
         (["audit", "42"], AWAY, "ledger_unavailable: "),
+        (["cancel", "42"], {}, "Missing option '--reason'"),
+        (["cancel", "0", "--reason", "Storm"], {}, "Invalid value for 'SHOWTIME'"),
+        (["cancel", "42", "--reason", " "], {}, "--reason wants words"),
+        (["cancel", "42", "--reason", "Storm"], AWAY, "ledger_unavailable: "),
         (["rebuild"], {}, "name showtimes, or give --all"),
         (["rebuild", "42", "--force"], {}, "--force is for showtimes that are named, and wants a --reason"),
         (["dev"], {"SEATLOCK_PORT": "x"}, "SEATLOCK_PORT must be a whole number"),
