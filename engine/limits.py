@@ -169,6 +169,9 @@ REFUNDS_AT_ONCE_MAX = 8
 """Refunds that one worker asks the gateway for at the same time."""
 REFUND_LEASE_MS = 30 * SECOND_MS
 """A refund whose worker has died is taken up by another one after so long."""
+REFUND_RETRY_GROWTH = 8
+"""Each pause between attempts is so many times as long as the one before: five attempts outlast an outage of a quarter
+of an hour."""
 REFUND_RETRY_MAX_MS = HOUR_MS
 REFUND_TEXT_LENGTH_MAX = 500
 """What a customer or an operator may write about one."""
@@ -255,7 +258,6 @@ AUDIT_READS_AT_ONCE = 12
 """Showtimes read from Redis at the same time, each over a connection of its own."""
 AUDIT_LOOK_AGAIN_MS = SECOND_MS
 """What an act in two steps needs at most; a difference that is gone after so long was none."""
-AUDIT_LOOKS_AGAIN_AT_ONCE = 8
 AUDIT_OPEN_CAPTURE_MS = MINUTE_MS
 """Money that has no outcome for so long is a difference."""
 AUDIT_OVERDUE_MS = 10 * MINUTE_MS

@@ -280,8 +280,8 @@ async def _read(connection: Any, refund_id: str, permit: Permit) -> RefundDetail
 
 
 def retry_pause_ms(tries: int, least_ms: int) -> int:
-    """Give the pause after that many failed attempts: four times as long each time, a quarter more or less."""
-    pause_ms = min(least_ms * 4 ** (tries - 1), limits.REFUND_RETRY_MAX_MS)
+    """Give the pause after that many failed attempts: much longer each time, a quarter more or less."""
+    pause_ms = min(least_ms * limits.REFUND_RETRY_GROWTH ** (tries - 1), limits.REFUND_RETRY_MAX_MS)
     return int(pause_ms * random.uniform(0.75, 1.25))  # noqa: S311 (spreads load; nothing secret)
 
 

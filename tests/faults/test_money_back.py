@@ -33,7 +33,7 @@ def town(mailbox, postgres, migrated_template, tmp_path):
     """A town whose gateway goes wrong by seed, and whose mails arrive."""
     settings = {
         "gateway_faults": FAULTS,
-        "refund_retry_min_ms": 100,
+        "refund_retry_min_ms": 50,
         "smtp_url": mailbox.url,
         "admin_emails": "admin@example.org",
     }

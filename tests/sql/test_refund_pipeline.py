@@ -67,10 +67,10 @@ async def test_a_failed_refund_is_tried_again_later_each_time(till, gateway):
 
 
 @pytest.mark.parametrize("tries", [1, 2, 3, 4, 30])
-def test_pauses_grow_fourfold_with_jitter_and_have_a_limit(tries):
+def test_pauses_grow_with_jitter_and_have_a_limit(tries):
     """A quarter more or less, so that what failed together does not come together again."""
     pauses = {retry_pause_ms(tries, 2_000) for _ in range(50)}
-    middle = min(2_000 * 4 ** (tries - 1), limits.REFUND_RETRY_MAX_MS)
+    middle = min(2_000 * limits.REFUND_RETRY_GROWTH ** (tries - 1), limits.REFUND_RETRY_MAX_MS)
     assert len(pauses) > 10
     assert all(0.74 * middle <= pause <= 1.26 * middle for pause in pauses)
 
