@@ -142,7 +142,7 @@ class Auditor:
         known = {_identity(one) for one in suspects}
         staying: list[Difference] = []
         unjudged: list[int] = []
-        turns, done = asyncio.Semaphore(limits.AUDIT_LOOKS_AGAIN_AT_ONCE), 0
+        turns, done = asyncio.Semaphore(limits.AUDIT_READS_AT_ONCE), 0
 
         async def look(showtime: int) -> None:
             nonlocal done
