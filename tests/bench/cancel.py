@@ -104,8 +104,8 @@ async def run(town, pool, small, hall, redis):
         assert sum(sums["amount"] for sums in end["refunds"]) == sum(money["amount"] for money in end["money"])
         assert end["seats_restocked"] == SEATS
     names = {script.sha: name for name, script in load_scripts((9,)).items()}
-    slow = [(entry["duration"] / 1000, entry["command"].decode().split()) for entry in redis.slowlog_get(10_000)]
-    scripts = [(ms, words[1]) for ms, words in slow if words[0] == "EVALSHA"]
+    slow = [(entry["duration"] / 1000, entry["command"].split()) for entry in redis.slowlog_get(10_000)]
+    scripts = [(ms, words[1].decode()) for ms, words in slow if words[0] == b"EVALSHA"]
     longest_ms, sha = max(scripts, default=(0.5, ""))
     figures = (p99(before), p99(during), took_s, longest_ms)
     print(f"\np99 of claims {figures[0]:.1f} ms before, {figures[1]:.1f} ms during", end="")
