@@ -118,8 +118,8 @@ class Duties:
         async with transaction(self._ledger.pool) as connection:
             due = await connection.fetch(query("due_restocks"), limits.RESTOCKED_TICKETS_PER_ROUND_MAX)
         sales = [SoldSeats(*row.values()) for row in due]
-        for first in range(0, len(sales), limits.REDIS_CALLS_AT_ONCE_MAX):
-            await asyncio.gather(*map(self._restock_one, sales[first : first + limits.REDIS_CALLS_AT_ONCE_MAX]))
+        for first in range(0, len(sales), limits.RESTOCKS_AT_ONCE_MAX):
+            await asyncio.gather(*map(self._restock_one, sales[first : first + limits.RESTOCKS_AT_ONCE_MAX]))
         return sum(len(sale.seats) for sale in sales)
 
     async def _restock_one(self, sale: SoldSeats) -> None:
