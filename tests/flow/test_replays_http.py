@@ -30,11 +30,12 @@ DUMP = """
     SELECT table_name, string_agg(quote_ident(column_name), ', ' ORDER BY ordinal_position) AS columns
     FROM information_schema.columns
     JOIN information_schema.tables USING (table_schema, table_name)
-    WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name NOT IN ('workers', 'schema_migrations')
+    WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name NOT IN ('workers', 'schema_migrations',
+                                                                                    'gateway_cursors')
       AND column_name <> 'load_count'
     GROUP BY table_name
 """
-"""Every table but the workers' heartbeats, every column but the count of loads into Redis."""
+"""Every table but the workers' heartbeats and looks at gateways, every column but the count of loads into Redis."""
 
 BUSY = """
     SELECT 1 WHERE EXISTS (SELECT FROM refunds WHERE due_at IS NOT NULL)

