@@ -162,9 +162,9 @@ ENDPOINT_SECRET_OVERLAP_MS = DAY_MS
 
 # --- Refunds
 REFUND_ATTEMPTS_MAX = 5
-"""After so many attempts without success a person must see to a refund."""
+"""After so many attempts, of which the last one surely failed, a person must see to a refund."""
 REFUND_TRIES_CEILING = 2 * REFUND_ATTEMPTS_MAX
-"""The same for attempts that no worker has lived to tell the end of."""
+"""The same while nobody knows what came of the last one."""
 REFUNDS_AT_ONCE_MAX = 8
 """Refunds that one worker asks the gateway for at the same time."""
 REFUND_LEASE_MS = 30 * SECOND_MS

@@ -233,7 +233,9 @@ async def _judge(connection: Any, refund: Any, attempt: int, answer: AttemptAnsw
     if answer.outcome == "PENDING" or (answer.outcome == "UNKNOWN" and last["outcome"] == "PENDING"):
         return await _wait(connection, refund, attempt, answer, last["age"], retry_min_ms)
     await _end(connection, refund, attempt, answer)
-    if refund["tries"] >= limits.REFUND_ATTEMPTS_MAX:
+    # A person who pays what the gateway may have paid already pays twice: what is not known is asked for longer.
+    enough = limits.REFUND_ATTEMPTS_MAX if answer.outcome == "FAILED" else limits.REFUND_TRIES_CEILING
+    if refund["tries"] >= enough:
         return await _move(connection, refund["id"], "MANUAL", failure_code=answer.failure_code)
     pause = timedelta(milliseconds=retry_pause_ms(refund["tries"], retry_min_ms))
     return await _move(connection, refund["id"], "QUEUED", pause, failure_code=answer.failure_code)

@@ -96,6 +96,26 @@ async def test_a_lost_answer_is_asked_for_again_and_nothing_is_paid_twice(till, 
     assert [outcome for _, outcome, _ in await till.attempts()] == ["UNKNOWN"] * 4 + ["SETTLED"]
 
 
+@pytest.mark.covers("001.38")
+async def test_what_may_have_been_paid_is_no_persons_business_until_the_gateway_says(till, gateway):
+    """Paid, and five answers lost: whoever paid by hand now would pay twice. The sixth attempt says so."""
+    gateway.script = [LOST] * 5
+    (refund,) = await till.owe()
+    await till.send(rounds=5)
+    assert await till.states() == [("QUEUED", 5, True)]
+    await till.send()
+    assert await till.states() == [("SETTLED", 6, False)]
+    assert gateway.paid == {refund: PRICE_MINOR}
+
+
+async def test_a_gateway_that_never_says_is_given_up_in_the_end(till, gateway):
+    """A person is told after twice as many attempts."""
+    gateway.script = [LOST] * 20
+    await till.owe()
+    assert await till.send(rounds=20) == limits.REFUND_TRIES_CEILING
+    assert await till.states() == [("MANUAL", limits.REFUND_TRIES_CEILING, False)]
+
+
 async def test_a_gateway_that_hangs_is_given_up(till, gateway, monkeypatch):
     """One call has its time; what it did is not known then."""
     monkeypatch.setattr("engine.orders.refunds.GATEWAY_REFUND_TIMEOUT_S", 0.02)
