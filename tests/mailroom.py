@@ -25,20 +25,32 @@ SETTINGS = Settings(public_url="https://tickets.example", mail_from="Seatlock <t
 
 
 class MailServer:
-    """Takes mails; `replies` are given first, one per mail, instead of 250. Reply "drop" ends the connection."""
+    """Takes mails; `replies` are given first, one per mail, instead of 250. Reply "drop" ends the connection.
+
+    `refused_senders` are answers to MAIL FROM, before any mail is looked at.
+    """
 
     def __init__(self):
         self.mails = []
         self.replies = []
+        self.refused_senders = []
         self.connections = 0
         self.url = ""
+
+    async def handle_MAIL(self, server, session, envelope, address, options):  # noqa: N802 (aiosmtpd calls it so)
+        """Hear who sends, or do not."""
+        if self.refused_senders:
+            return self.refused_senders.pop(0)
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 go on"
 
     async def handle_DATA(self, server, session, envelope):  # noqa: N802 (aiosmtpd calls it so)
         """Take a mail, or do not."""
         reply = self.replies.pop(0) if self.replies else "250 taken"
         if reply == "drop":
             server.transport.abort()
-        if reply.startswith("250"):
+        if reply[:3] in ("250", b"250"):
             message = email.message_from_bytes(envelope.content, policy=email.policy.default)
             self.mails.append((envelope.rcpt_tos, message))
         return reply

@@ -57,6 +57,11 @@ def to_ms(value: datetime) -> int:
     return (value - EPOCH) // timedelta(milliseconds=1)
 
 
+def storable(text: str) -> str:
+    """Turn what a stranger says into text that PostgreSQL has: without U+0000 and halves of surrogate pairs."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace").replace("\0", "\ufffd")
+
+
 async def prepare_connection(connection: Any) -> None:
     """Teach a new connection that jsonb is Python data."""
     await connection.set_type_codec(

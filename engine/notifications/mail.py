@@ -99,6 +99,9 @@ class MailLine:
             await self._client.send_message(message, sender=self._sender.addr_spec, recipients=[letter.recipient])
         except aiosmtplib.SMTPRecipientsRefused as error:
             raise _judge(error.recipients[0].code, describe_error(error.recipients[0])) from error
+        except aiosmtplib.SMTPSenderRefused as error:
+            # Of us, not of this mail: a quota, a closed account. (Or of its size: then it ends with its attempts.)
+            raise Failed(describe_error(error)) from error
         except aiosmtplib.SMTPResponseException as error:
             raise _judge(error.code, describe_error(error)) from error
         except aiosmtplib.SMTPNotSupported as error:

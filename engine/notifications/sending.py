@@ -14,7 +14,7 @@ import structlog
 from engine import limits
 from engine.cancellation import end_if_cancelled
 from engine.errors import Unavailable
-from engine.ledger.database import transaction
+from engine.ledger.database import storable, transaction
 from engine.ledger.queries import query
 from engine.ledger.rows import to_record
 from engine.notifications.channels import Away, Channel, Declined, Failed, Line
@@ -110,7 +110,7 @@ class Sending:
             await self._end(notification, "SUPERSEDED")
 
     async def _end(self, notification: Notification, status: Status, error: str | None = None) -> None:
-        kept = error and error[: limits.NOTIFICATION_ERROR_LENGTH_MAX]
+        kept = error and _kept(error)
         async with transaction(self._pool) as connection:
             await connection.fetchval(query("end_notification"), notification.id, notification.attempts, status, kept)
         told = {"id": notification.id, "kind": notification.kind, "channel": notification.channel}
@@ -126,9 +126,14 @@ class Sending:
                 notification.id,
                 notification.attempts,
                 pause_ms(notification.attempts),
-                error[: limits.NOTIFICATION_ERROR_LENGTH_MAX],
+                _kept(error),
                 counts,
             )
+
+
+def _kept(error: str) -> str:
+    """Give as much of an error as is kept; a server's words come in any encoding."""
+    return storable(error[: limits.NOTIFICATION_ERROR_LENGTH_MAX])
 
 
 def pause_ms(attempts: int) -> int:

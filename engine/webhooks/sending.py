@@ -14,6 +14,7 @@ from functools import cache
 import httpx
 import msgspec
 
+from engine.ledger.database import storable
 from engine.limits import (
     ADDRESSES_TRIED_MAX,
     DELIVERY_ANSWER_MAX_BYTES,
@@ -106,7 +107,7 @@ class Sender:
         except TimeoutError:
             answer = Answer(error=f"no answer within {DELIVERY_TIMEOUT_S} s")
         except Exception as error:  # noqa: BLE001 (a stranger's server, name or certificate may be wrong in any way)
-            answer = Answer(error=f"{type(error).__name__}: {error}"[:DELIVERY_ERROR_LENGTH_MAX])
+            answer = Answer(error=storable(f"{type(error).__name__}: {error}"[:DELIVERY_ERROR_LENGTH_MAX]))
         return msgspec.structs.replace(answer, duration_ms=round((time.monotonic() - begun) * 1000))
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -122,6 +123,5 @@ class Sender:
                         read += part
                         if len(read) >= DELIVERY_ANSWER_MAX_BYTES:
                             break
-        # PostgreSQL has no text with U+0000.
-        text = read[:DELIVERY_ANSWER_MAX_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
+        text = storable(read[:DELIVERY_ANSWER_MAX_BYTES].decode("utf-8", "replace"))
         return Answer(status_code=answer.status_code, text=text, retry_after_ms=read_retry_after(answer.headers))

@@ -125,6 +125,28 @@ async def test_what_a_server_refuses_too_often_is_dead(room, server, sending):
     assert await room.fetch("SELECT status, error FROM notifications") == [("DEAD", "451 later")]
 
 
+@pytest.mark.parametrize("reply", ["550 Empf\xe4nger unbekannt".encode("latin-1"), b"550 no \0 such user"])
+async def test_whatever_a_server_says_is_written_down(room, server, sending, reply):
+    """Servers answer in any encoding; what PostgreSQL has no text for must not keep a mail from its end."""
+    await queue(room, "a@x.org", "b@x.org")
+    server.replies = [reply]
+    await sending.send_notifications()
+    ((dead, error), (sent, _)) = await room.fetch("SELECT status, error FROM notifications ORDER BY status")
+    assert (dead, sent) == ("DEAD", "SENT")
+    assert "\ufffd" in error
+
+
+async def test_a_server_that_refuses_the_sender_says_nothing_of_the_mails(room, server, sending):
+    """A quota, an account that is not paid: each mail is tried again, none is dead at once."""
+    await queue(room, "a@x.org")
+    server.refused_senders = ["550 5.4.5 daily quota exceeded"]
+    await sending.send_notifications()
+    assert [(status, tries) for _, status, tries in await room.rows()] == [("QUEUED", 1)]
+    await room.make_due()
+    await sending.send_notifications()
+    assert [(status, tries) for _, status, tries in await room.rows()] == [("SENT", 2)]
+
+
 @pytest.mark.parametrize("lines", [1, 3])
 async def test_a_refusal_for_good_is_dead_at_once_and_costs_the_others_nothing(
     room, server, sending, monkeypatch, lines
