@@ -104,6 +104,7 @@ async def test_public_addresses_are_allowed(public, address):
         "https://user:password@8.8.8.8/",
         "https://8.8.8.8/#part",
         "https://[::1",
+        "https://xn--/",
         "https://0177.0.0.1/",
         "https://nobody.invalid/",
         f"https://{'a' * 64}.example/",
