@@ -21,7 +21,7 @@ from api.wire import (
     page,
     page_cursor,
     page_limit,
-    query_text,
+    query_word,
     rfc3339,
     row_number,
 )
@@ -77,8 +77,9 @@ LOOKED_UP = LookUpAnswer("If the booking has this e-mail address, a mail about i
 async def list_notifications(request: Request) -> Response:
     """List notifications, newest first; `?status=DEAD` are those that nobody tries any more."""
     after = page_cursor(request, Below)
+    status, kind = query_word(request, "status", Status), query_word(request, "kind", Kind)
     found, position = await _desk(request).list_notifications(
-        query_text(request, "status"), query_text(request, "kind"), after.id if after else None, page_limit(request)
+        status, kind, after.id if after else None, page_limit(request)
     )
     return answer(page([notification_json(one) for one in found], None if position is None else [position]))
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta
@@ -153,6 +153,14 @@ def _only_text(request: Request, name: str) -> str | None:
     if "\0" in texts[0]:
         raise invalid_parameter(name, "The character U+0000 is not allowed.")
     return texts[0]
+
+
+def query_word(request: Request, name: str, words: Any) -> Any:
+    """Give a query parameter that is one of a Literal's words, None if absent or empty; `invalid_field` otherwise."""
+    text = query_text(request, name)
+    if text is not None and text not in get_args(words):
+        raise invalid_parameter(name, f"Expected one of {', '.join(get_args(words))}.")
+    return text
 
 
 def query_number(request: Request, name: str, *, least: int = 0, most: int = 2**63 - 1) -> int | None:

@@ -46,13 +46,14 @@ class Addresses:
         """
         try:
             parts = httpx.URL(url)
+            host = parts.host  # is decoded here, and may not be what it says it is: xn--
         except (httpx.InvalidURL, ValueError):
             raise _wrong("is no URL") from None
         if parts.scheme not in (PORTS if self._private else ("https",)):
             raise _wrong("must begin with https://")
         if parts.port is not None and not 1 <= parts.port <= PORT_MAX:
             raise _wrong(f"must have a port from 1 to {PORT_MAX}, or none")
-        if not parts.host or parts.userinfo or parts.fragment:
+        if not host or parts.userinfo or parts.fragment:
             raise _wrong("must have a host, and neither a user nor a fragment")
         if self._private:
             return

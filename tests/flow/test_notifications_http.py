@@ -153,6 +153,9 @@ async def test_a_dead_letter_is_seen_and_tried_again(app_client, room, server, s
     headers = {"Authorization": f"Bearer {token}"}
     listed = await app_client.get("/api/v1/admin/notifications?status=DEAD&kind=ticket", headers=headers)
     (dead,) = listed.json()["items"]
+    for query in ("status=dead", "kind=nonsense"):
+        wrong = await app_client.get(f"/api/v1/admin/notifications?{query}", headers=headers)
+        assert (wrong.status_code, wrong.json()["code"]) == (422, "invalid_field")
     assert (dead["attempts"], dead["error"], dead["due_at"]) == (1, "550 no such user", None)
     path = f"/api/v1/admin/notifications/{dead['id']}/retry"
     retried = await app_client.post(path, headers=headers)
