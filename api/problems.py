@@ -134,7 +134,7 @@ def problem_response(
     problem = PROBLEMS[code]
     body: dict[str, Any] = dict(details or {})
     body.update(
-        type=request.app.state.settings.public_url + PAGES + code,
+        type=request.app.state.settings.public_url.rstrip("/") + PAGES + code,
         title=problem.title,
         status=problem.status,
         detail=detail if detail and detail != code else problem.help.replace("`", ""),

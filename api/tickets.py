@@ -150,7 +150,7 @@ def _file(content: bytes, media_type: str, ticket_id: str) -> Response:
 
 
 def _links(request: Request, code: str) -> TicketLinks:
-    base = f"{request.app.state.settings.public_url}/api/v1/tickets/{code}"
+    base = f"{request.app.state.settings.home_url}/api/v1/tickets/{code}"
     return TicketLinks(f"{base}.svg", f"{base}.png", f"{base}.pdf", f"{base}.ics")
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from engine import limits
 from engine.errors import CommandError
+from engine.listening import local_url
 from engine.refund_policy import parse_tiers
 
 PREFIX = "SEATLOCK_"
@@ -144,6 +145,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise CommandError("SEATLOCK_JWKS_URL must begin with https://, http:// or file:///")
         if not set(self.jwks_role_map.values()) <= {"staff", "manager", "admin"}:
             raise CommandError("SEATLOCK_JWKS_ROLES must be pairs such as box-office=staff,boss=manager,it=admin")
+
+    @property
+    def home_url(self) -> str:
+        """How clients reach the API, without a slash at the end."""
+        return self.public_url.rstrip("/") or local_url(self.host, self.port)
 
     @property
     def admin_addresses(self) -> list[str]:

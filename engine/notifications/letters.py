@@ -20,7 +20,6 @@ from engine.ledger.database import moment, reading
 from engine.ledger.ledger import Ledger
 from engine.ledger.queries import query
 from engine.ledger.records import Booking
-from engine.listening import local_url
 from engine.notifications.enclosures import Enclosed, Enclosures
 from engine.notifications.records import Attachment, Letter, Notification
 from engine.notifications.templates import render
@@ -44,7 +43,7 @@ class LetterWriter:
     """
 
     def __init__(self, settings: Settings, ledger: Ledger, catalogue: Catalogue, enclosures: Enclosures) -> None:
-        self._api_url = (settings.public_url.rstrip("/") or local_url(settings.host, settings.port)) + "/api/v1"
+        self._api_url = settings.home_url + "/api/v1"
         self._ledger = ledger
         self._catalogue = catalogue
         self._enclosures = enclosures

@@ -3,7 +3,6 @@
 from engine.catalogue.catalogue import Catalogue
 from engine.ledger.ledger import Ledger
 from engine.ledger.outcomes import Outcomes
-from engine.listening import local_url
 from engine.orders.belongings import Belongings
 from engine.orders.bookings import Bookings
 from engine.orders.gateways.fake import FakeGateway
@@ -49,6 +48,6 @@ def open_gateway(settings: Settings, ledger: Ledger) -> Gateway:
         settings.stripe_key,
         settings.stripe_webhook_secret,
         find_payment,
-        home_url=settings.public_url or local_url(settings.host, settings.port),
+        home_url=settings.home_url,
         api_url=settings.stripe_api_url,
     )

@@ -57,12 +57,13 @@ async def list_of(client, ticket, headers, status=200):
 
 
 @pytest.mark.covers("000.9")
-async def test_a_booking_lists_its_tickets_with_codes_that_a_scanner_verifies(app_client, runtime, ticket, code):
+async def test_a_booking_lists_its_tickets_with_codes_that_a_scanner_verifies(app_client, settings, ticket, code):
     """The published keys are enough; only the owner sees the list."""
     owner = sign(app_client, subject="buyer")
     (listed,) = await list_of(app_client, ticket, owner)
     assert (listed["code"], listed["valid"], listed["status"]) == (code, True, "SOLD")
-    assert listed["links"] == {kind: f"{API}/tickets/{code}.{kind}" for kind in ("svg", "png", "pdf", "ics")}
+    base = f"{settings.home_url}{API}/tickets/{code}"
+    assert listed["links"] == {kind: f"{base}.{kind}" for kind in ("svg", "png", "pdf", "ics")}
     keys = await app_client.get("/.well-known/seatlock-ticket-keys.json")
     assert keys.headers["cache-control"] == "public, max-age=300"
     said = read_code(public_keys(keys.json()), code)

@@ -99,6 +99,7 @@ def test_ports_agree():
         assert probed_url(name)[0] == port
     assert environment("api")["SEATLOCK_GATEWAY_URL"] == f"http://gateway:{ports['gateway']}"
     assert environment("gateway")["SEATLOCK_PUBLIC_URL"] == f"http://api:{api_port}"
+    assert {environment(name)["SEATLOCK_PUBLIC_URL"] for name in ("api", "worker")} == {f"http://localhost:{api_port}"}
     assert instructions("EXPOSE") == [str(api_port)]
 
 

@@ -104,3 +104,15 @@ def test_every_number_has_bounds():
         if field.name == "refund_tiers":
             continue  # no number; both are read by the same function
         assert BOUNDS[field.name] == (kind.ge, kind.le)
+
+
+@pytest.mark.parametrize(
+    ("changes", "url"),
+    [
+        ({"host": "0.0.0.0", "port": 8123}, "http://127.0.0.1:8123"),
+        ({"public_url": "https://seats.example/"}, "https://seats.example"),
+    ],
+)
+def test_clients_reach_the_api_by_its_public_url_or_its_port(changes, url):
+    """Links of tickets and mails begin with it."""
+    assert Settings(**changes).home_url == url
