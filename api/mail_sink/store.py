@@ -107,7 +107,8 @@ def read_mail(source: bytes) -> EmailMessage:
 
 
 def _header(message: EmailMessage, name: str) -> str:
-    return str(message.get(name, ""))
+    # A long one is folded, and may begin on a line of its own.
+    return str(message.get(name, "")).strip()
 
 
 def _bytes(part: Any) -> bytes:

@@ -43,6 +43,15 @@ async def open_sink(folder):
             yield line, client
 
 
+async def test_a_long_subject_is_shown_as_it_was_written(tmp_path):
+    """On its way it is folded, and stands on a line of its own."""
+    subject = "E-tiket Anda: Hujan di Bulan Kering, Sabtu, 21 November 2026 20.05 WIB"
+    async with open_sink(tmp_path) as (line, client):
+        await line.send(letter(subject=subject))
+        (mail,) = (await client.get("/messages")).json()["items"]
+        assert mail["subject"] == subject
+
+
 async def test_a_mail_is_seen_with_all_its_parts(tmp_path):
     """List, page, text, HTML with its picture, files; the same over JSON."""
     async with open_sink(tmp_path) as (line, client):
