@@ -11,6 +11,7 @@ import structlog
 from engine import limits
 from engine.errors import Refusal, SeatlockError
 from engine.ledger.ledger import Ledger
+from engine.seats.redis_errors import RedisError
 from engine.seats.seat_engine import SeatEngine
 
 log = structlog.get_logger()
@@ -41,8 +42,16 @@ class Cancelling:
     async def work_off_cancellations(self) -> int:
         """Do some of what is left for each cancelled showtime; a full round if there is more."""
         due = await self._ledger.due_cancellations(limits.DUTY_BATCH_MAX)
-        unfinished = [await self._work_off(showtime, closed=closed) for showtime, closed in due.items()]
-        return limits.DUTY_BATCH_MAX if any(unfinished) else 0
+        unfinished, failures = False, []
+        for showtime, closed in due.items():
+            try:
+                unfinished |= await self._work_off(showtime, closed=closed)
+            except Exception as error:  # noqa: BLE001 (whatever is wrong with one showtime must not keep the others)
+                log.warning("cancellation_failed", showtime=showtime, error=f"{type(error).__name__}: {error}")
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return limits.DUTY_BATCH_MAX if unfinished else 0
 
     async def _work_off(self, showtime: int, *, closed: bool) -> bool:
         """Work at one cancellation for a while; say whether there was no end to it."""
@@ -53,9 +62,9 @@ class Cancelling:
                 if not closed:
                     await close_showtime(self._ledger, self._seats, showtime)
                 holds, closed = await self._end_holds(showtime)
-            except SeatlockError as error:
+            except (SeatlockError, RedisError) as error:
                 # Money does not wait for Redis; the holds are over for everybody who reads them.
-                log.warning("holds_not_ended", showtime=showtime, error=error.code)
+                log.warning("holds_not_ended", showtime=showtime, error=error.code, detail=str(error))
                 holds, closed = 0, False
             done = holds + await self._ledger.cancel_unpaid(showtime, batch)
             done += await self._ledger.refund_paid(showtime, batch)

@@ -26,10 +26,13 @@ from engine.ledger.restore import Restorer
 from engine.restocking import restock_sale
 from engine.seats.ids import parse_hold_id
 from engine.seats.keys import partition_key, showtime_key
+from engine.seats.redis_errors import RedisError
 from engine.seats.seat_engine import SeatEngine
 
 log = structlog.get_logger()
 
+TROUBLE = (SeatlockError, RedisError)
+"""What one showtime or booking may fail with; the others of a round must not wait for it."""
 Settle = Callable[[Capture], Awaitable[CaptureOutcome | None]]
 """Sells the seats of a capture or refuses it; engine.orders has it. None: sold, and the ledger will know soon."""
 
@@ -73,7 +76,7 @@ class Duties:
         try:
             outcome = await self._settle(capture)
             log.info("capture_settled", session_id=capture.session_id, outcome=outcome or "sold")
-        except SeatlockError as error:
+        except TROUBLE as error:
             log.warning("capture_unsettled", session_id=capture.session_id, error=error.code)
             if isinstance(error, Refusal):
                 # No rule says what to do with it: a person must.
@@ -109,7 +112,7 @@ class Duties:
         except Refusal:
             # The showtime has ended for good; nothing else takes its hint away.
             await self._redis.zrem(partition_key(partition, "lapses"), showtime)
-        except SeatlockError as error:
+        except TROUBLE as error:
             log.warning("holds_not_expired", showtime=showtime, error=error.code)
         return 0
 
@@ -125,7 +128,7 @@ class Duties:
     async def _restock_one(self, sale: SoldSeats) -> None:
         try:
             await restock_sale(self._seats, self._ledger.pool, sale)
-        except SeatlockError as error:
+        except TROUBLE as error:
             log.warning("seats_not_restocked", booking=str(sale.booking_id), error=error.code)
 
     async def expire_bookings(self) -> int:
@@ -140,7 +143,7 @@ class Duties:
                 cancelled = refusal.details.get("showtime_status") == "CANCELLED"
                 if not cancelled and await self._ledger.expire_booking(booking_id):
                     log.info("booking_expired", booking=booking_id)
-            except SeatlockError as error:
+            except TROUBLE as error:
                 log.warning("booking_not_expired", booking=booking_id, error=error.code)
         return len(overdue)
 
@@ -161,7 +164,7 @@ class Duties:
                 await lift_block(self._seats, self._ledger, block)
         except Refusal:
             pass  # the showtime has left Redis for good, and its blocks with it
-        except SeatlockError as error:
+        except TROUBLE as error:
             log.warning("block_not_applied", block=block.id, error=error.code)
             return
         await self._ledger.finish_block(block)
@@ -194,7 +197,7 @@ class Duties:
                     await self._restorer.rebuild(row["showtime_id"])
                 else:
                     await self._seats.freeze_showtime(row["showtime_id"], "rebuilding")
-            except SeatlockError as error:
+            except TROUBLE as error:
                 log.warning("showtime_not_rebuilt", showtime=row["showtime_id"], error=error.code)
         return len(due)
 

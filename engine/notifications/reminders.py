@@ -20,6 +20,7 @@ from engine.ledger.queries import query
 from engine.limits import DUTY_BATCH_MAX, REMIND_BEFORE_MS, REMINDER_PATIENCE_MS, SECOND_MS
 from engine.orders.pricing import price_seats
 from engine.seats.ids import parse_hold_id
+from engine.seats.redis_errors import RedisError
 from engine.seats.seat_engine import SeatEngine
 
 log = structlog.get_logger()
@@ -78,7 +79,7 @@ class Reminders:
         for row in due:
             try:
                 await self._remind(row["booking_id"])
-            except SeatlockError as error:
+            except (SeatlockError, RedisError) as error:
                 log.warning("not_reminded", booking=str(row["booking_id"]), error=error.code)
         return len(due)
 

@@ -16,6 +16,7 @@ from engine.refund_policy import parse_tiers, refund_of, terms_at
 from engine.restocking import restock_sale
 from engine.seats.ids import parse_hold_id
 from engine.seats.records import Request
+from engine.seats.redis_errors import RedisError
 from engine.seats.seat_engine import SeatEngine
 
 log = structlog.get_logger()
@@ -126,7 +127,7 @@ class TicketRefunds:
         if done.sale is not None:
             try:
                 await restock_sale(self._seats, self._ledger.pool, done.sale)
-            except SeatlockError as error:
+            except (SeatlockError, RedisError) as error:
                 log.warning("seats_not_restocked", booking=booking_id, error=error.code)  # the worker's next round
         return Refunded(done.refund_id, from_ledger(done.booking), replayed=done.sale is None)
 

@@ -34,6 +34,8 @@ class RedisError(RuntimeError):
         word: the first word of the error as newer servers give it, e.g. `WRONGTYPE`, `ERR`.
     """
 
+    code = "redis_error"
+
     def __init__(self, text: str) -> None:
         super().__init__(text)
         inner = _WRAPPED.sub("", text, count=1)

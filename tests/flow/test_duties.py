@@ -15,6 +15,7 @@ from engine.ledger.records import BlockSeat
 from engine.limits import DUTY_BATCH_MAX
 from engine.seats.ids import HoldId, parse_hold_id
 from engine.seats.keys import partition_key, partition_of, showtime_key
+from engine.seats.redis_errors import RedisError
 from engine.worker import repeat, work
 from tests.houses import ANNA, BUDI, open_house
 from tests.ledgers import eventually
@@ -145,9 +146,11 @@ async def test_bookings_that_cannot_be_expired_keep_no_other_waiting(house, monk
     )
     read_hold = house.seats.read_hold
 
+    errors = itertools.cycle([Unavailable("redis_unavailable"), RedisError("ERR a script has a mistake")])
+
     async def read_one_hold(hold_id, *args):
         if str(hold_id) != lost:
-            raise Unavailable("redis_unavailable")
+            raise next(errors)
         return await read_hold(hold_id, *args)
 
     await house.runtime.redis.flushall()
