@@ -87,7 +87,7 @@ async def test_addresses_that_are_not_public_are_refused(public, host):
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])
 async def test_public_addresses_are_allowed(public, address):
-    """Both families."""
+    """Addresses of both families, with a port and a query."""
     assert is_public(address)
     await public.check_url(f"https://{f'[{address}]' if ':' in address else address}:8443/hook?a=b")
 
