@@ -36,7 +36,7 @@ async def cancel(settings: Settings, showtime: int, reason: str, *, dry_run: boo
     async with _open(settings) as (ledger, seats):
         try:
             if dry_run:
-                return f"showtime {showtime} would be cancelled: {_met(await ledger.preview_cancellation(showtime))}"
+                return await _preview(ledger, showtime)
             decision = await ledger.cancel_showtime(_actor(), showtime, reason)
         except Refusal as refusal:
             why = (
@@ -60,6 +60,14 @@ async def cancel(settings: Settings, showtime: int, reason: str, *, dry_run: boo
         for sums in end.refunds
     ]
     return "\n".join(lines)
+
+
+async def _preview(ledger: Ledger, showtime: int) -> str:
+    try:
+        cancelled = await ledger.read_cancellation(showtime)
+    except Refusal:
+        return f"showtime {showtime} would be cancelled: {_met(await ledger.preview_cancellation(showtime))}"
+    return f"showtime {showtime} was already cancelled: {_met(cancelled)}"
 
 
 async def _watch(ledger: Ledger, showtime: int) -> Cancellation:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 
 from engine.errors import CommandError, SeatlockError
-from engine.limits import SHOWTIME_NUMBER_MAX
+from engine.limits import REFUND_TEXT_LENGTH_MAX, SHOWTIME_NUMBER_MAX
 
 T = TypeVar("T")
 
@@ -208,13 +208,17 @@ def rebuild(
 
 @app.command()
 def cancel(
-    showtime: Annotated[int, typer.Argument(min=1, max=SHOWTIME_NUMBER_MAX, help="a showtime's number")],
+    showtime: Annotated[
+        int, typer.Argument(metavar="SHOWTIME", min=1, max=SHOWTIME_NUMBER_MAX, help="a showtime's number")
+    ],
     reason: Annotated[str, typer.Option(help="why, for the customers and the list of acts")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only tell what would be given back")] = False,
 ) -> None:
     """Cancel a showtime for ever, and give every customer all money back. Until a week after its end."""
     if not reason.strip():
         raise typer.BadParameter("--reason wants words")
+    if len(reason) > REFUND_TEXT_LENGTH_MAX:
+        raise typer.BadParameter(f"--reason is longer than {REFUND_TEXT_LENGTH_MAX} characters")
     from engine.cancelling_command import cancel as call_off
     from engine.data_folder import find_servers
 

@@ -86,6 +86,8 @@ async def test_a_killed_worker_is_followed_by_one_that_goes_on(town, pool, showt
         f"showtime {showtime} is cancelled: {worth}",
         "no worker is alive: holds, tickets and seats wait for `seatlock worker`",
     ]
+    again = f"showtime {showtime} was already cancelled: {worth}"
+    assert command(town, "cancel", str(showtime), "--reason", "Storm", "--dry-run") == [again]
     async with town.customer() as buyer:
         assert (await buyer.claim(showtime, "AA1", status=409))["code"] == "showtime_closed"
 

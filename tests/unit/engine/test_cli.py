@@ -75,6 +75,7 @@ def test_every_command_explains_itself(seatlock, command):
         (["cancel", "42"], {}, "Missing option '--reason'"),
         (["cancel", "0", "--reason", "Storm"], {}, "Invalid value for 'SHOWTIME'"),
         (["cancel", "42", "--reason", " "], {}, "--reason wants words"),
+        (["cancel", "42", "--reason", "x" * 501], {}, "--reason is longer than 500 characters"),
         (["cancel", "42", "--reason", "Storm"], AWAY, "ledger_unavailable: "),
         (["rebuild"], {}, "name showtimes, or give --all"),
         (["rebuild", "42", "--force"], {}, "--force is for showtimes that are named, and wants a --reason"),
