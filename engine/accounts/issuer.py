@@ -8,7 +8,8 @@ import msgspec
 
 from engine.accounts.jwks import KeySet
 from engine.accounts.tokens import Identity, key_id_of
-from engine.errors import Refusal, Unavailable
+from engine.accounts.users import normalise_email
+from engine.errors import InvalidInput, Refusal, Unavailable
 from engine.limits import JWKS_FETCH_MIN_MS, TOKEN_LEEWAY_S
 from engine.settings import Settings
 
@@ -58,13 +59,12 @@ class Issuer:
         role = self._role(claims)
         staff = role in ("staff", "manager")
         cinemas = msgspec.convert(_at(claims, self._cinemas_claim) or (), frozenset[int]) if staff else frozenset()
-        email = claims.get("email")
         return Identity(
             # A UUID of its own kind: no outside subject can ever be one of our users or guests.
             subject=str(uuid5(NAMESPACE_URL, f"{self._issuer}#{claims['sub']}")),
             role="staff" if role == "manager" else role,
             outside=True,
-            email=email if isinstance(email, str) and claims.get("email_verified") is True else None,
+            email=_email(claims),
             cinemas=cinemas,
             managed=cinemas if role == "manager" else frozenset(),
             expires_at_s=int(claims["exp"]),
@@ -76,6 +76,17 @@ class Issuer:
         words = named if isinstance(named, list) else [named]
         mapped = {self._roles.get(word) for word in words if isinstance(word, str)}
         return next((role for role in ("admin", "manager", "staff") if role in mapped), "customer")
+
+
+def _email(claims: dict[str, Any]) -> str | None:
+    """Give the address if it was proved, in our form; None also for what cannot be one."""
+    email = claims.get("email")
+    if not isinstance(email, str) or claims.get("email_verified") is not True:
+        return None
+    try:
+        return normalise_email(email)
+    except InvalidInput:
+        return None
 
 
 def _at(claims: dict[str, Any], path: list[str]) -> Any:

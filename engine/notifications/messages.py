@@ -6,7 +6,6 @@ Signed as outgoing webhooks are (`engine/webhooks/signing.py`); any 2xx means th
 """
 
 import base64
-import binascii
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -90,5 +89,5 @@ class MessageLine:
 def _is_secret(text: str) -> bool:
     try:
         return bool(base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True))
-    except binascii.Error:
+    except ValueError:
         return False

@@ -81,6 +81,14 @@ async def test_each_algorithm_is_verified_by_its_key(issuer, algorithm):
     assert 0 < one.expires_at_s - time.time() <= 60
 
 
+@pytest.mark.parametrize(
+    ("email", "known"), [("Ayu@Example.COM", "ayu@example.com"), ("a\0@b.id", None), ("a@b.id\r\nBcc: c@d.id", None)]
+)
+async def test_an_outside_address_is_ours_in_form_or_none(issuer, email, known):
+    """As if the customer had typed it: in the form that look-ups compare, and one that PostgreSQL and mails take."""
+    assert issuer.verify(sign(email=email, email_verified=True)).email == known
+
+
 async def test_an_outside_subject_is_never_one_of_our_users(issuer):
     """Not even one that claims the id of ours: it gets an id of another kind."""
     ours = "8a3f0e0c-0f5e-4f7e-9a57-3f2f3b8b7c11"

@@ -89,7 +89,7 @@ def test_channels_are_those_that_are_set_up():
     assert open_channels(Settings()) == []
     both = Settings(smtp_url="smtps://x.org", message_webhook_url="https://x.org", message_webhook_secret=make_secret())
     assert [channel.name for channel in open_channels(both)] == ["mail", "message"]
-    for secret in ("", "whsec_!"):
+    for secret in ("", "whsec_!", "whsec_é"):
         with pytest.raises(CommandError, match="SEATLOCK_MESSAGE_WEBHOOK_SECRET"):
             open_channels(Settings(message_webhook_url="https://x.org", message_webhook_secret=secret))
 
