@@ -88,6 +88,8 @@ class Reminders:
         try:
             hold = await self._seats.read_hold(hold_id)
         except Refusal:
+            hold = None
+        if hold is None or hold.showtime_cancelled:
             await self._look_again(booking_id, None)  # paid, cancelled or lapsed: there is nothing to say
             return
         # A payment that failed gave it more time; the clocks may differ by a little.

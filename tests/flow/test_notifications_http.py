@@ -103,6 +103,17 @@ async def test_a_reminder_follows_the_deadline_and_is_not_sent_too_late(app_clie
     assert (server.mails, await room.rows()) == ([], [(f"mail:lapsing:{booking['id']}", "SUPERSEDED", 1)])
 
 
+async def test_nobody_is_asked_to_pay_for_a_cancelled_showtime(app_client, room, small):
+    """Its booking is still in Redis, until the worker comes to end it."""
+    await check_out(app_client, small, "A1")
+    runtime = app_client.app.state.runtime
+    await runtime.seats.close_showtime(small.showtime)
+    await room.execute("UPDATE reminders SET due_at = now()")
+    assert await Reminders(runtime.pool, runtime.seats, runtime.catalogue).remind_customers() == 1
+    assert await room.fetch("SELECT type FROM announcements") == []
+    assert await room.fetch(DUE_AT_S) == [(None,)]
+
+
 async def test_a_check_out_does_without_its_reminder_when_the_ledger_is_away():
     """It is said in the log, and the check-out goes on."""
     pool = await open_pool(Settings(database_url="postgresql://nobody@127.0.0.1:1/none"))
