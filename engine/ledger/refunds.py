@@ -15,7 +15,7 @@ import structlog
 
 from engine import limits
 from engine.errors import Refusal
-from engine.ledger.database import reading, transaction
+from engine.ledger.database import reading, storable, transaction
 from engine.ledger.part import LedgerPart, open_case
 from engine.ledger.queries import query
 from engine.ledger.records import (
@@ -257,7 +257,8 @@ async def _wait(
 
 async def _end(connection: Any, refund: Any, attempt: int, answer: AttemptAnswer) -> None:
     error = None if answer.outcome in ("SETTLED", "PENDING") else answer.error or answer.failure_code
-    await connection.execute(query("end_refund_attempt"), refund["id"], attempt, answer.outcome, error)
+    kept = error and storable(error)
+    await connection.execute(query("end_refund_attempt"), refund["id"], attempt, answer.outcome, kept)
 
 
 async def _move(
@@ -269,7 +270,8 @@ async def _move(
     gateway_refund: str | None = None,
     failure_code: str | None = None,
 ) -> RefundStatus:
-    await connection.execute(query("move_refund"), refund_id, status, pause, gateway_refund, failure_code)
+    code = failure_code and storable(failure_code)
+    await connection.execute(query("move_refund"), refund_id, status, pause, gateway_refund, code)
     return status
 
 

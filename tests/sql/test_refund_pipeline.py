@@ -125,6 +125,15 @@ async def test_a_gateway_that_hangs_is_given_up(till, gateway, monkeypatch):
     assert await till.attempts() == [(1, "UNKNOWN", "no answer in time")]
 
 
+async def test_whatever_a_gateway_calls_its_refusal_is_written_down(till, gateway):
+    """What PostgreSQL has no text for must not keep an attempt without its end, nor the other refunds waiting."""
+    gateway.script = [Refusal("refund_refused", "half \ud83d of it", failure_code="no\0money")]
+    await till.owe(2)
+    assert await till.send() == 2
+    assert sorted(await till.states()) == [("QUEUED", 1, True), ("SETTLED", 1, False)]
+    assert await till.world.fetch("SELECT failure_code FROM refunds WHERE status = 'QUEUED'") == [("no\ufffdmoney",)]
+
+
 async def test_a_crash_inside_an_adapter_costs_one_attempt(till, gateway):
     """The other refunds go on."""
     gateway.script = [ZeroDivisionError()]
