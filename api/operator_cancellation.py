@@ -1,6 +1,7 @@
 """A cinema cancels a showtime: the look before, the act itself, and how far what follows from it is."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
@@ -14,6 +15,7 @@ from api.operator_catalogue import committed, operated_showtime
 from api.operators import Reason
 from api.wire import Body, Input, Timestamp, answer, now_ms, rfc3339
 from engine.cancelling import close_showtime
+from engine.errors import Refusal
 from engine.ledger.cancellations import Cancellation
 from engine.ledger.records import RefundStatus
 from engine.runtime import Runtime
@@ -95,8 +97,7 @@ async def cancel_showtime(request: Request) -> Response:
     showtime = await operated_showtime(request, manager=True)
     if body.dry_run:
         read_key(request)
-        met = await runtime.ledger.preview_cancellation(showtime.id)
-        return answer(CancellationPreviewAnswer(showtime.id, met.bookings, met.tickets, _amounts(met.money)))
+        return answer(await _look_before(runtime, showtime.id))
     remembered = engine_request(request, subject, body)
     decision = await runtime.ledger.cancel_showtime(subject, showtime.id, body.reason, remembered)
     runtime.catalogue.forget(showtime.id)
@@ -130,6 +131,13 @@ async def read_cancellation(request: Request) -> Response:
             server_time=rfc3339(now_ms()),
         )
     )
+
+
+async def _look_before(runtime: Runtime, showtime: int) -> CancellationAnswer | CancellationPreviewAnswer:
+    with suppress(Refusal):
+        return CancellationAnswer(**_of(await runtime.ledger.read_cancellation(showtime)))
+    met = await runtime.ledger.preview_cancellation(showtime)
+    return CancellationPreviewAnswer(showtime, met.bookings, met.tickets, _amounts(met.money))
 
 
 def _of(cancellation: Cancellation) -> dict[str, Any]:

@@ -92,7 +92,15 @@ class LetterWriter:
             return {**facts, "amount": amount_text(total, booking.currency, language) if total else None}
         if notification.kind == "lookup":
             enclosed = await self._enclose(booking, language)
-            return {**facts, "state": STATES[language][booking.status], "tickets": enclosed.tickets}
+            # Not what was paid twice or too late: that was never the money of these tickets.
+            total = sum(refund.amount_minor for refund in booking.refunds if refund.tickets)
+            refunded = amount_text(total, booking.currency, language) if total else None
+            return {
+                **facts,
+                "state": STATES[language][booking.status],
+                "refunded": refunded,
+                "tickets": enclosed.tickets,
+            }
         enclosed = await self._enclose(booking, language, whole=notification.channel == "mail")
         if not enclosed.tickets:
             return None

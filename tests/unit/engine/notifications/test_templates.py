@@ -39,7 +39,7 @@ FACTS = {
         "api_url": "https://x.org/api/v1",
     },
     "lapsing": {**SEATS, "until": "19.45 WIB"},
-    "lookup": {**SEATS, "state": "paid", "tickets": TICKETS},
+    "lookup": {**SEATS, "state": "paid", "refunded": None, "tickets": TICKETS},
 }
 """What each kind is given; a kind without an entry here fails."""
 
@@ -73,6 +73,16 @@ def test_no_template_is_left_over():
     }
     found = {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.*")}
     assert found == wanted | {"frame.html", "parts.html"}
+
+
+@pytest.mark.parametrize("language", get_args(Locale))
+def test_a_booking_that_is_looked_up_tells_what_was_paid_back(language):
+    """Its total and seats are those of the sale, so what went back since stands beside them, if anything did."""
+    for refunded in (None, "Rp 45.000"):
+        _, text, html = render("lookup", language, FACTS["lookup"] | {"refunded": refunded})
+        for form in (text, html):
+            assert ("Rp 45.000" in form) == bool(refunded)
+            assert "None" not in form
 
 
 def test_a_cancelled_showtime_that_was_not_paid_promises_nothing():
