@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import uvicorn
@@ -100,7 +100,8 @@ async def test_headers_that_do_not_end_in_time_are_given_up(monkeypatch):
             await asyncio.sleep(0.01)
         status, body = await answer
         assert (status, json.loads(body)["code"]) == (408, "request_timeout")
-        assert await reader.read() == b""
+        with suppress(ConnectionResetError):  # a last drip, sent before the answer was seen, meets a closed socket
+            assert await reader.read() == b""
 
 
 async def test_who_connects_and_says_nothing_is_not_waited_for_longer_than_between_requests():

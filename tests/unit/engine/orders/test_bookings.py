@@ -68,13 +68,17 @@ class Stage:
     currency = "IDR"
     prices = {"REGULAR": 10}  # noqa: RUF012 (nobody changes it)
 
-    def __init__(self, *ledger, redis=None):
+    def __init__(self, *ledger, redis=None, status="ON_SALE"):
         self.ledger = list(ledger)
+        self.status = status
         self.redis = redis or Refusal("hold_expired")
         self.done = []
         self.answered = None
 
     async def showtime(self, number):
+        return self
+
+    async def read_showtime(self, number):
         return self
 
     async def layout(self, layout_id):
@@ -146,6 +150,15 @@ async def test_without_its_hold_an_unpaid_booking_is_over(word):
     """Lapsed, or lost with Redis: nobody keeps its seats, so it is EXPIRED before the worker writes it."""
     booking = await read(Stage(known(), redis=Refusal(word)))
     assert (booking.status, booking.status_reason, booking.actions) == ("EXPIRED", "payment_timeout", ())
+
+
+async def test_a_booking_that_ended_with_its_showtime_is_cancelled():
+    """Whether or not the worker has written so yet; one that the ledger never knew says why it is gone."""
+    booking = await read(Stage(known(), status="CANCELLED"))
+    assert (booking.status, booking.status_reason, booking.actions) == ("CANCELLED", "showtime_cancelled", ())
+    with pytest.raises(Refusal) as gone:
+        await read(Stage(None, status="CANCELLED"))
+    assert (gone.value.code, gone.value.details) == ("booking_expired", {"showtime_status": "CANCELLED"})
 
 
 @pytest.mark.parametrize("later", [known(settling=True), known("CONFIRMED")])

@@ -124,8 +124,9 @@ class Stage:
         self.done.append("wait")
         return self.outcome
 
-    async def close_payment(self, hold_id):
+    async def close_payment(self, hold_id, request):
         self.done.append("close_payment")
+        assert request.id.startswith("close:sess_")
 
     async def release_hold(self, hold_id, subject, ending, reason):
         self.done.append(f"release_hold {subject} {ending} {reason}")
