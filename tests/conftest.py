@@ -48,6 +48,7 @@ class RedisServer:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a run be limited to some servers: `--redis valkey --redis redis7`."""
     parser.addoption("--redis", action="append", choices=REDIS_KINDS, help="only this kind of Redis server; repeatable")
+    parser.addoption("--long", action="store_true", help="run the tests of the longer suites, and only these")
     parser.addoption("--refresh-access", action="store_true", help="write the table of who may call what anew")
 
 
@@ -62,6 +63,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     limited = metafunc.config.getoption("--redis")
     chosen = [kind for kind in kinds if not limited or kind in limited]
     metafunc.parametrize("redis_server", chosen, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the longer suites and the usual one apart."""
+    wanted = config.getoption("--long")
+    left = [item for item in items if bool(item.get_closest_marker("long")) != wanted]
+    if left:
+        items[:] = [item for item in items if item not in set(left)]
+        config.hook.pytest_deselected(items=left)
 
 
 def find_redis(kind: str) -> ServerProgram | None:
