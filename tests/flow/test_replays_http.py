@@ -31,11 +31,11 @@ DUMP = """
     FROM information_schema.columns
     JOIN information_schema.tables USING (table_schema, table_name)
     WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name NOT IN ('workers', 'schema_migrations',
-                                                                                    'gateway_cursors')
+                                                                                    'gateway_cursors', 'deployment')
       AND column_name <> 'load_count'
     GROUP BY table_name
 """
-"""Every table but the workers' heartbeats and looks at gateways, every column but the count of loads into Redis."""
+"""Every table but what workers note of themselves and of their looks at gateways, every column but the count of loads into Redis."""
 
 BUSY = """
     SELECT 1 WHERE EXISTS (SELECT FROM refunds WHERE due_at IS NOT NULL)
