@@ -59,6 +59,14 @@ async def claim_steadily(seats, showtime, stop):
     return took_ms
 
 
+def own_core(pid):
+    """Let Redis run before everything else here, as on a core of its own: a script's time is wall time."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, pid, -20)
+    except PermissionError:
+        print("not allowed to give Redis priority: its scripts' times hold whatever else ran meanwhile")
+
+
 def p99(took_ms):
     """Give the 99th percentile."""
     return sorted(took_ms)[int(len(took_ms) * 0.99)]
@@ -120,6 +128,7 @@ async def measure(town):
     pool = await open_pool(town.settings)
     small = await small_catalogue(pool, town.settings)
     with Redis.from_url(town.redis.url) as redis:
+        own_core(redis.info("server")["process_id"])
         runs = []
         for number in range(RUNS):
             hall = await big_hall(small, SEATS // ROW_SEATS, f"Big {number}")

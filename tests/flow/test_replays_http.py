@@ -35,7 +35,7 @@ DUMP = """
       AND column_name <> 'load_count'
     GROUP BY table_name
 """
-"""Every table but what workers note of themselves and of their looks at gateways, every column but the count of loads into Redis."""
+"""Every table but what workers note of themselves and of gateways, every column but the count of loads into Redis."""
 
 BUSY = """
     SELECT 1 WHERE EXISTS (SELECT FROM refunds WHERE due_at IS NOT NULL)
