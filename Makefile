@@ -8,8 +8,10 @@ PROGRAMS ?= 2
 
 FUZZ_SECONDS ?= 600
 REFUND_TICKETS ?= 2000
+FAULTS_RUNS ?= 1
+FAULTS_LOG ?= .pytest_cache/faults.jsonl
 
-.PHONY: run test fuzz bench-cancel refunds lint rows lock clean
+.PHONY: run test fuzz bench-cancel refunds faults lint rows lock clean
 
 run: .venv/installed-run ## Start everything on this machine; Ctrl-C ends it, the data stays in .seatlock/
 	@$(BIN)/seatlock dev --with-parent
@@ -22,6 +24,12 @@ fuzz: .venv/installed-dev ## Make up requests of the API's document for FUZZ_SEC
 
 refunds: .venv/installed-dev ## Sell and give back REFUND_TICKETS tickets while the gateway fails and dies and the worker is killed
 	@REFUND_TICKETS=$(REFUND_TICKETS) $(BIN)/pytest tests/faults/test_money_back.py -s
+
+faults: .venv/installed-dev ## Play every fault of tests/faults/catalogue/ FAULTS_RUNS times, or FAULT=name from SEED=n on; ends with the table
+	@rm -f .pytest_cache/faults.jsonl
+	@export FAULTS_RUNS=$(FAULTS_RUNS) FAULTS_LOG=$(FAULTS_LOG) FAULT=$(FAULT) SEED=$(SEED); \
+		$(BIN)/pytest tests/faults/test_faults.py --long; \
+		status=$$?; $(BIN)/python -m tests.faults.harness.table | tee .pytest_cache/faults.md; exit $$status
 
 bench-cancel: .venv/installed-dev ## Cancel 20,000 tickets and measure what claims beside it feel
 	@$(BIN)/python -m tests.bench.cancel
