@@ -1,7 +1,7 @@
 """Every fault of the catalogue, on real servers under load, followed by the invariants.
 
 make faults                                 all of them, FAULTS_RUNS seeds each, and the table at the end
-make faults FAULT=api-killed SEED=7         one of them again
+make faults FAULT=api-killed SEED=7         one of them again; several by comma
 """
 
 import contextlib
@@ -19,8 +19,8 @@ from tests.faults.harness.world import World, open_world
 CATALOGUE = read_catalogue()
 RUNS = int(os.environ.get("FAULTS_RUNS") or 1)
 SEED = int(os.environ.get("SEED") or 1)
-NAMED = os.environ.get("FAULT", "")
-CHOSEN = [name for name in CATALOGUE if not NAMED or name == NAMED]
+NAMED = [name for name in os.environ.get("FAULT", "").split(",") if name]
+CHOSEN = NAMED or list(CATALOGUE)
 QUICK = [name for name, fault in CATALOGUE.items() if fault.quick]
 FAULT_TIMEOUT_S = 240
 

@@ -83,7 +83,7 @@ class Load:
     async def _live(self, chance: random.Random) -> None:
         while not self._ending.is_set():
             before = self._troubles()
-            await self._visit(chance)
+            await self.visit(chance)
             await self._pause(chance.uniform(0.05, 0.3) if self._troubles() > before else chance.uniform(0, 0.04))
 
     def _troubles(self) -> int:
@@ -93,7 +93,7 @@ class Load:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._ending.wait(), seconds)
 
-    async def _visit(self, chance: random.Random) -> None:
+    async def visit(self, chance: random.Random) -> None:
         """One customer's visit: most buy, some change their mind at one of the steps."""
         buyer = self.buyer(chance)
         held = await self.claim(buyer, chance.choice(self._hot), chance.sample(SEATS, chance.choice((1, 1, 2, 3))))
@@ -117,7 +117,7 @@ class Load:
         path = f"/bookings/{booking['id']}"
         match chance.choices(("pay", "leave", "cancel", "declined", "late"), (82, 4, 5, 5, 4))[0]:
             case "pay":
-                if await self.pay(buyer, booking) and chance.random() < 0.12:
+                if await self.pay(buyer, booking) and chance.random() < 0.25:
                     await buyer.call("POST", f"{path}/refunds", {"reason": "cannot come"})
             case "cancel":
                 await buyer.call("POST", f"{path}/cancel", {"reason": "changed my mind"})

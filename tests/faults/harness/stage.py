@@ -14,6 +14,7 @@ import httpx
 
 from engine.catalogue.catalogue import Catalogue
 from engine.catalogue.policies import PolicyOverrides
+from engine.errors import Unavailable
 from engine.ledger.database import open_pool
 from engine.orders.gateways.fake import FakeGateway
 from engine.orders.gateways.signatures import SIGNATURE_HEADER, sign
@@ -124,7 +125,7 @@ async def forget(world, showtime):
 
 
 async def settle_down(*tasks):
-    """Wait for tasks that may have failed with a cut connection; any other failure rises."""
+    """Wait for tasks that may have met a part that is away; any other failure rises."""
     for ending in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(ending, BaseException) and not isinstance(ending, httpx.TransportError):
+        if isinstance(ending, BaseException) and not isinstance(ending, httpx.TransportError | Unavailable):
             raise ending
