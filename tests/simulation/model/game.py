@@ -1,41 +1,17 @@
-"""One showtime played in both worlds: each move is made in Redis, then in the model at the time that Redis told.
-
-Every move takes small numbers only, so that hypothesis can shrink a game and a generator can draw a long one.
-"""
+"""Moves of a game. Each takes small numbers only: hypothesis can shrink a game, and a seed can draw a long one."""
 
 from collections import Counter
-from dataclasses import dataclass
-from itertools import count
+from random import Random
 from typing import Any
 
-from hiredis import ReplyError
-
 from tests.simulation.model.bits import as_bitmap
-from tests.simulation.model.invariants import check_step, check_story
-from tests.simulation.model.look import Look, look_of_model
-from tests.simulation.model.model import Broken, Model
-from tests.simulation.model.real import Command, Real
-from tests.simulation.model.records import Fact, Hold
+from tests.simulation.model.both import NEVER_MS, Both, Step
+from tests.simulation.model.real import Real
+from tests.simulation.model.records import Hold
 
-NEVER_MS = 2**52
-HOLD_WORDS = frozenset(
-    {
-        "already_checked_out",
-        "changed",
-        "checked_out",
-        "claimed",
-        "extended",
-        "moved",
-        "payment_closed",
-        "payment_opened",
-    }
-)
-"""Words of the answers that show a hold."""
 CUSTOMERS = [bytes([0xC0 + number]) * 16 for number in range(5)]
 COOL_DOWN_RULES = (b"", b"", b"", b"\x00\x00\x00\x03\xe8", b"\x02\x00\x01\x00\x00")
 """Most claims come without one; then no free lapse and a pause of 1 s, and two free ones and a minute."""
-DEADLINES = {"past": -50, "now": 1, "soon": 60_000, "far": 10**9}
-"""Relative to now. What is far was written by a clock that has been set back since."""
 POLICY = (600_000, 900_000, 1_800_000, 2_700_000, 4, 2, 6, -1_000, 3_600_000, 7_200_000, 90_000_000)
 RELATIVE_FROM = 7
 """The last four are relative to now."""
@@ -51,139 +27,40 @@ POLICIES = (
 )
 
 
-@dataclass(frozen=True)
-class Step:
-    """One call as it was made: a repeat makes it again."""
-
-    name: str
-    args: tuple[Any, ...]
-    request_id: str
-    fingerprint: str
-
-
-class Game:
-    """A showtime in both worlds. After every call the answers are the same, and so is everything that is kept."""
+class Game(Both):
+    """A showtime that is loaded and on sale, and what anybody may do with it."""
 
     def __init__(self, real: Real, seats: int, tally: Counter[str] | None = None) -> None:
-        self.real, self.seats = real, seats
-        self.model = Model(42)
-        self.now_ms = real.begin(self.model.number)
-        self.generation = 3
-        self.names: list[tuple[int, int, bytes, tuple[int, ...]]] = []
-        self.sales: list[tuple[int, int, bytes, tuple[int, ...]]] = []
-        self.buyers: dict[int, bytes] = {}
+        super().__init__(real, seats, tally)
         self.loads = 0
-        self.steps: list[Step] = []
-        self.tally: Counter[str] = Counter() if tally is None else tally
-        self.log: list[str] = []
-        self._ids = count(1)
         self._load: tuple[Any, ...] = ()
-        self.facts: list[Fact] = []
-        self.look: Look = look_of_model(self.model)
-        self.begin_load(0, 0)
+        self.begin_load(0)
         self.finish_load(0)
-
-    # --- Playing a call in both worlds
-
-    def write(self, name: str, *args: Any, request: int = 0) -> list[Any]:
-        """Call a writer in both worlds; with `request` 1 under a request id of its own."""
-        request_id = f"r{next(self._ids)}" if request else ""
-        step = Step(name, args, request_id, "print" if request else "")
-        self.steps.append(step)
-        return self.play(step)
-
-    def play(self, step: Step, *, generation: int | None = None, not_after_ms: int = NEVER_MS) -> list[Any]:
-        """Make a call of a writer in both worlds."""
-        stamp = self.generation if generation is None else generation
-        text = f"{step.fingerprint} trace-{step.request_id}" if step.fingerprint else ""
-        return self.compare(step.name, (stamp, not_after_ms, text, *step.args), step.request_id)
-
-    def read(self, name: str, *args: Any) -> list[Any]:
-        """Call a reader in both worlds."""
-        return self.compare(name, (self.generation, *args))
-
-    def compare(self, name: str, args: tuple[Any, ...], request_id: str = "", *before: Command) -> list[Any]:
-        """Make a call in both worlds, and insist that they agree. Gives the answer."""
-        *_, answer = replies = self._turn(*before, self.real.script(name, args, request_id))
-        assert len(replies) == len(before) + 1
-        if not isinstance(answer, ReplyError):
-            self.now_ms = answer[1]
-        try:
-            expected = self.model.call(name, args, self.now_ms, request_id)
-        except Broken as error:
-            expected = [error]
-        self.log.append(f"{name} {args[2:]} {request_id} -> {answer}")
-        if isinstance(answer, ReplyError) or isinstance(expected[0], Broken):
-            assert isinstance(answer, ReplyError), f"{name}{args}: {answer}, but {expected}"
-            assert isinstance(expected[0], Broken), f"{name}{args}: {answer}, but {expected}"
-            self.tally["error"] += 1
-        else:
-            if answer[0] == b"loading_elsewhere":
-                assert abs(answer[2] - expected[2]) < 1_000
-                expected = answer
-            assert answer == expected, f"{name}{args}:\n{answer}, but by the model\n{expected}"
-            self.tally[f"{name} {answer[0].decode()}"] += 1
-        return self._settle(name, args, answer)
-
-    def _turn(self, *commands: Command) -> list[Any]:
-        replies, self._seen, self._news = self.real.turn(*commands)
-        return replies
-
-    def _settle(self, name: str, args: tuple[Any, ...], answer: Any) -> list[Any]:
-        """Compare all that is kept, and hold it against the invariants."""
-        before, after = self.look, self._seen
-        expected = look_of_model(self.model)
-        assert after == expected, f"{name}{args} -> {answer}: Redis has, the model has\n{after.differences(expected)}"
-        told = self.model.facts[len(self.facts) :]
-        assert self._news == told, f"{name}{args}: Redis tells\n{self._news}\nthe model\n{told}"
-        self.facts += told
-        self.look = after
-        result = ["error"] if isinstance(answer, ReplyError) else [answer[0].decode(), *answer[1:]]
-        check_story(after)
-        check_step(name, args, result, before, after, self._news)
-        self._learn(result, args, before)
-        return result
-
-    def _learn(self, answer: list[Any], args: tuple[Any, ...], before: Look) -> None:
-        """Keep what an outsider knows: names of holds, and sales."""
-        if answer[0] in HOLD_WORDS:
-            self.names.append((answer[3], answer[4], answer[10], tuple(answer[12:])))
-        if answer[0] == "sold":
-            self.sales.append((answer[2], args[4], args[5], args[9:]))
-            # A hold with an open payment may have moved since the payer began: its seats count for who has it now.
-            self.buyers[answer[2]] = args[5] if answer[3] else before.holds[answer[2]][0]
-
-    def set_deadline(self, hold: int, when: str) -> None:
-        """Let the deadline of a living hold be past, about now, soon or far: so time moves, in both worlds."""
-        kept = self.model.loaded and list(self.model.loaded.holds.values())
-        if not kept:
-            return
-        chosen: Hold = kept[-1 - hold % len(kept)]
-        deadline_ms = self.now_ms + DEADLINES[when]
-        by_hand = [("ZADD", self.real.key("deadlines"), "XX", deadline_ms, chosen.owner)]
-        chosen.deadline_ms = deadline_ms
-        if deadline_ms < self.model.loaded.next_lapse_ms:
-            self.model.loaded.next_lapse_ms = deadline_ms
-            by_hand.append(("HSET", self.real.key("meta"), "next_lapse_ms", deadline_ms))
-        self.log.append(f"deadline of {chosen.owner}: {when}")
-        self.tally["deadline set"] += 1
-        self._turn(*by_hand)
-        assert self._seen == look_of_model(self.model)
-        self.look = self._seen
 
     # --- What moves are made of
 
     def some_seats(self, draw: int) -> list[int]:
         """Make one to four seats of a number: side by side, or with gaps."""
         first, rest = draw % self.seats, draw // self.seats
-        size, stride = 1 + rest % 4, 1 + rest // 4 % 3
+        size, stride = (1, 1, 2, 4)[rest % 4], 1 + rest // 4 % 3
         return list(dict.fromkeys((first + place * stride) % self.seats for place in range(size)))
 
     def some_hold(self, draw: int) -> tuple[int, int, bytes, tuple[int, ...]]:
-        """Pick a hold that was given once, late ones more often; before there is one, an invented name."""
-        if not self.names:
-            return (self.model.loaded.fence if self.model.loaded else 0) + draw % 3, self.now_ms, CUSTOMERS[0], (0,)
-        return self.names[-1 - draw % min(len(self.names), 6)]
+        """Pick a live hold, (5, 6) one that lapsed or lives, or (7) was given once; before that, an invented name."""
+        kept = list(self.model.loaded.holds.values()) if self.model.loaded else []
+        live = [hold for hold in kept if hold.deadline_ms > self.now_ms]
+        if draw < 7 and (chosen := live if live and draw < 5 else kept):
+            hold = chosen[-1 - draw % len(chosen)]
+            return hold.owner, hold.claimed_at_ms, hold.subject, tuple(hold.seats)
+        if self.names:
+            return self.names[-1 - draw * 5 % len(self.names)]
+        return (self.model.loaded.fence if self.model.loaded else 0) + draw % 3, self.now_ms, CUSTOMERS[0], (0,)
+
+    def some_sale(self, draw: int) -> tuple[int, int, bytes, tuple[int, ...]]:
+        """Pick a sale that has seats still, or (4, 5) any that was made."""
+        standing = set(self.model.loaded.sold.values()) if self.model.loaded and draw < 4 else set()
+        sales = [sale for sale in self.sales if sale[0] in standing] or self.sales
+        return sales[-1 - draw % len(sales)]
 
     def who(self, subject: bytes, whose: int) -> bytes:
         """Give the hold's customer; now and then somebody else."""
@@ -194,9 +71,7 @@ class Game:
     def claim(self, customer: int, place: int, rule: int, request: int) -> None:
         """Claim seats."""
         subject = CUSTOMERS[customer] + COOL_DOWN_RULES[rule]
-        self.tally["claims"] += 1
-        answer = self.write("claim_seats", subject, *self.some_seats(place), request=request)
-        self.tally["conflicts"] += answer[0] == "seats_taken"
+        self.write("claim_seats", subject, *self.some_seats(place), request=request)
 
     def change(self, hold: int, add: int, remove: int, whose: int, request: int) -> None:
         """Add seats, and take off some, nothing, or all."""
@@ -214,7 +89,8 @@ class Game:
             kept = self.model.loaded and list(self.model.loaded.holds)
             if kept and owner in kept and times > 1:
                 self.set_deadline(len(kept) - 1 - kept.index(owner), "soon")
-            self.write("extend_hold", owner, at, self.who(subject, whose), request=request)
+            if self.write("extend_hold", owner, at, self.who(subject, whose), request=request)[0] != "extended":
+                break
 
     def release(self, hold: int, ending: int, whose: int, request: int) -> None:
         """Release a hold: its customer, staff, or because its payment timed out."""
@@ -237,6 +113,23 @@ class Game:
         """End holds of a cancelled showtime."""
         self.write("end_holds", limit, request=request)
 
+    def rush(self, calls: int, drawn: int) -> None:
+        """Many customers at once: claims for the most part, while some holds are released, checked out or sold."""
+        draw = Random(drawn)
+        self.compare_many([self._hasty_call(draw) for _ in range(calls)])
+
+    def _hasty_call(self, draw: Random) -> tuple[str, tuple[Any, ...]]:
+        common = (self.generation, NEVER_MS, "")
+        owner, at, subject, seats = self.some_hold(draw.randrange(8))
+        chance = draw.random()
+        if chance < 0.65 or not self.names:
+            return "claim_seats", (*common, draw.choice(CUSTOMERS), *self.some_seats(draw.randrange(self.seats * 12)))
+        if chance < 0.85:
+            return "release_hold", (*common, owner, at, subject, "cancelled", "customer")
+        if chance < 0.95:
+            return "check_out", (*common, owner, at, subject, b"{}")
+        return "sell_seats", (*common, owner, at, subject, "booking", "fake", f"sess_{owner}", *seats)
+
     # --- Moves: money
 
     def check_out(self, hold: int, whose: int, request: int) -> None:
@@ -248,7 +141,8 @@ class Game:
         """Open a payment, which fails some times."""
         owner, at, subject, _ = self.some_hold(hold)
         for _ in range(failures):
-            self.write("open_payment", owner, at, self.who(subject, whose), request=request)
+            if self.write("open_payment", owner, at, self.who(subject, whose), request=request)[0] != "payment_opened":
+                break
             self.write("close_payment", owner, at, request=request)
         self.write("open_payment", owner, at, self.who(subject, whose), request=request)
 
@@ -272,14 +166,14 @@ class Game:
     def sell_again(self, sale: int, request: int) -> None:
         """Sell what was sold once; it may have been restocked since."""
         if self.sales:
-            owner, at, subject, seats = self.sales[-1 - sale % len(self.sales)]
+            owner, at, subject, seats = self.some_sale(sale)
             self._sell(owner, at, subject, seats, request)
 
     def restock(self, sale: int, part: int, other: int, request: int) -> None:
         """Give seats of a sale back, or what another sale may have now."""
         if not self.sales:
             return
-        owner, at, subject, seats = self.sales[-1 - sale % len(self.sales)]
+        owner, at, subject, seats = self.some_sale(sale)
         asked = [*seats[part % len(seats) :], *(self.some_seats(part) if other == 0 else ())]
         number = owner if other else owner + 1
         booking = self.model.booking_id(Hold(owner, subject, at, 0, []))
@@ -309,30 +203,39 @@ class Game:
         """Give the showtime other rules."""
         self.write("change_policy", *self.policy(which), request=request)
 
+    def back_on_sale(self, which: int) -> None:
+        """End what stands in the way of all: a freeze, a load that nobody ends, odd rules. A cancellation stays."""
+        shown = self.model.loaded
+        if not shown or shown.status == "rebuilding" or shown.generation != self.generation:
+            self.reload(0, 1)
+        if shown and shown.status == "frozen":
+            self.freeze("open", 0)
+        self.change_policy(which, 0)
+
     def policy(self, which: int) -> tuple[int, ...]:
         """Give the numbers of some rules, times made absolute."""
         numbers = POLICIES[which]
         return (*numbers[:RELATIVE_FROM], *(number + self.now_ms for number in numbers[RELATIVE_FROM:]))
 
-    def begin_load(self, nonce: int, new_life: int) -> None:
+    def begin_load(self, new_life: int) -> None:
         """Begin to load the showtime from a ledger that knows what Redis knows now."""
         shown, old = self.model.loaded, self.generation
         self.generation += 1 if new_life and shown else 0
-        answer = self.write("open_showtime", "begin", f"nonce{nonce}", 15_000, int(shown is not None))
+        self.loads += 1
+        nonce = f"nonce{self.loads}"
+        answer = self.write("open_showtime", "begin", nonce, 15_000, int(shown is not None))
         if answer[0] != "loading":
             self.generation = old
             return
         sold = shown.sold if shown else {}
         bought = {subject: kept.bought for subject, kept in (shown.customers if shown else {}).items() if kept.bought}
         blocked, status = (set(shown.blocked), shown.status) if shown else (set(), "open")
-        self.loads += 1
-        loads = self.loads
         cells = b"".join(sold.get(seat, 0).to_bytes(4, "big") for seat in range(self.seats))
         seq = shown.seq if shown and self.generation == shown.generation else 0
-        head = (status if status != "rebuilding" else "open", self.seats, seq, loads << 24, loads, len(sold))
-        self._load = (f"nonce{nonce}", head, as_bitmap(sold, self.seats), as_bitmap(blocked, self.seats), cells)
+        head = (status if status != "rebuilding" else "open", self.seats, seq, self.loads << 24, self.loads, len(sold))
+        self._load = (nonce, head, as_bitmap(sold, self.seats), as_bitmap(blocked, self.seats), cells)
         for subject, seats in bought.items():
-            self.write("open_showtime", "part", f"nonce{nonce}", subject, seats.to_bytes(2, "big"))
+            self.write("open_showtime", "part", nonce, subject, seats.to_bytes(2, "big"))
 
     def finish_load(self, which: int) -> None:
         """End the load that was begun last, if it still stands."""
@@ -341,12 +244,14 @@ class Game:
             self.write("open_showtime", "finish", nonce, *head, *self.policy(which), sold, blocked, cells)
 
     def reload(self, new_life: int, between: int) -> None:
-        """Load the showtime again; if it is frozen meanwhile, the load is lost, and made once more."""
-        self.begin_load(0, new_life)
+        """Load the showtime again; if it is frozen or opened meanwhile, the load is lost, and made once more."""
+        if self.model.load:
+            self.freeze("open", 0)
+        self.begin_load(new_life)
         if between == 0:
             self.freeze("open", 0)
             self.finish_load(0)
-            self.begin_load(0, 0)
+            self.begin_load(0)
         self.finish_load(0)
 
     def adopt(self, lost: int) -> None:
@@ -377,6 +282,8 @@ class Game:
     def repeat(self, which: int, way: int) -> None:
         """Make a call again that was made before: the same, with another fingerprint, too late, or of another life."""
         step = self.steps[-1 - which % len(self.steps)]
+        if step.name == "open_showtime" and step.args[0] != "finish":
+            return  # A loader begins once under its nonce, with what it reads then.
         match way:
             case 0:
                 self.play(Step(step.name, step.args, step.request_id, step.fingerprint and "other"))

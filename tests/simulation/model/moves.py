@@ -13,6 +13,7 @@ CUSTOMER = (0, len(CUSTOMERS) - 1)
 
 MOVES: dict[str, tuple[int, dict[str, tuple[int, int]]]] = {
     "claim": (12, {"customer": CUSTOMER, "place": PLACE, "rule": (0, 4), "request": REQUEST}),
+    "rush": (4, {"calls": (2, 32), "drawn": (0, 2**32 - 1)}),
     "change": (3, {"hold": HOLD, "add": PLACE, "remove": (0, 11), "whose": WHOSE, "request": REQUEST}),
     "extend": (2, {"hold": HOLD, "times": (1, 11), "whose": WHOSE, "request": REQUEST}),
     "release": (2, {"hold": HOLD, "ending": (0, 2), "whose": WHOSE, "request": REQUEST}),
@@ -24,16 +25,15 @@ MOVES: dict[str, tuple[int, dict[str, tuple[int, int]]]] = {
     "close_payment": (1, {"hold": HOLD, "request": REQUEST}),
     "sell": (4, {"hold": HOLD, "other": (0, 5), "whose": WHOSE, "request": REQUEST}),
     "sell_again": (1, {"sale": (0, 5), "request": REQUEST}),
-    "restock": (3, {"sale": (0, 5), "part": PLACE, "other": (0, 3), "request": REQUEST}),
+    "restock": (4, {"sale": (0, 5), "part": PLACE, "other": (0, 3), "request": REQUEST}),
     "block": (1, {"place": PLACE, "evict": (0, 1), "request": REQUEST}),
     "unblock": (2, {"place": PLACE, "request": REQUEST}),
-    "adopt": (1, {"lost": (0, 1)}),
-    "reload": (1, {"new_life": (0, 1), "between": (0, 3)}),
     "look_at": (3, {"reader": (0, 3), "subject": (0, len(CUSTOMERS)), "hold": HOLD}),
     "repeat": (4, {"which": (0, 9), "way": (0, 5)}),
     "lapse": (3, {"hold": HOLD}),
     "set_time": (2, {"hold": HOLD, "when": (0, 2)}),
-    "seldom": (2, {"what": (0, 13), "number": (0, 7), "request": REQUEST}),
+    "back_on_sale": (3, {"which": (0, 1)}),
+    "seldom": (2, {"what": (0, 10), "number": (0, len(POLICIES) - 1), "request": REQUEST}),
 }
 """Name -> how often it comes, and the least and the greatest number of each argument."""
 
@@ -52,28 +52,26 @@ def make(game: Game, move: str, numbers: dict[str, int]) -> None:
 
 
 def make_seldom(game: Game, what: int, number: int, request: int) -> None:
-    """Make one of the moves that stand in the way of all others; most of these draws let them go on again."""
+    """Make one of the moves that stand in the way of all others, until `back_on_sale` comes."""
     match what:
-        case 0:
+        case 0 | 1:
             game.freeze("frozen", request)
-        case 1 | 2 | 3 | 4:
-            game.freeze("open", request)
-        case 5 if number == 0:
-            game.freeze("rebuilding", request)
-        case 5 | 6 | 7 | 8:
-            game.change_policy(number % 2, request)
-        case 9:
-            game.change_policy(number % len(POLICIES), request)
-        case 10:
-            game.begin_load(number % 2, 0)
-        case 11:
+        case 2:
+            game.freeze("open" if number else "rebuilding", request)
+        case 3 | 4:
+            game.change_policy(number, request)
+        case 5:
+            game.begin_load(0)
+        case 6:
             game.finish_load(number % 2)
-        case 12:
+        case 7:
             game.break_contract(number % 4)
-        case 13 if number == 0:
+        case 8:
+            game.reload(number % 2, number // 2)
+        case 9:
+            game.adopt(number % 2)
+        case 10 if number == 0:
             game.close(request)
-        case _:
-            game.freeze("open", request)
 
 
 def draw_move(draw: Random) -> tuple[str, dict[str, int]]:
