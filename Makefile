@@ -8,16 +8,20 @@ PROGRAMS ?= 2
 
 FUZZ_SECONDS ?= 600
 REFUND_TICKETS ?= 2000
+SHAPE ?= opening_night
 FAULTS_RUNS ?= 1
 FAULTS_LOG ?= .pytest_cache/faults.jsonl
 
-.PHONY: run test fuzz bench-cancel refunds faults lint rows lock clean
+.PHONY: run test load fuzz bench-cancel refunds faults lint rows lock clean
 
 run: .venv/installed-run ## Start everything on this machine; Ctrl-C ends it, the data stays in .seatlock/
 	@$(BIN)/seatlock dev --with-parent
 
 test: .venv/installed-dev ## Run every test against servers of its own
 	@$(BIN)/pytest -n $(PROGRAMS) --dist worksteal
+
+load: .venv/installed-dev ## Send a crowd to a service of its own and judge: SHAPE=smoke, steady_day, opening_night, national_on_sale
+	@$(BIN)/python -m loadtests.run $(SHAPE)
 
 fuzz: .venv/installed-dev ## Make up requests of the API's document for FUZZ_SECONDS, and hold every answer against it
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/pytest tests/flow/test_fuzz_http.py -s
