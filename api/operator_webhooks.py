@@ -88,9 +88,12 @@ class DeliveryPosition(msgspec.Struct, frozen=True, array_like=True):
 NEW_ENDPOINT, ENDPOINT_CHANGE = Body(NewEndpoint), Body(EndpointChange)
 
 
-@describe({201: EndpointAnswer}, body=NewEndpoint)
+@describe({201: EndpointAnswer}, body=NewEndpoint, refuses=("not_found",))
 async def create_webhook(request: Request) -> Response:
-    """Make an endpoint; its secret is shown this once. Without `cinema_id` it is for all cinemas, for admins only."""
+    """Make an endpoint; its secret is shown this once. Without `cinema_id` it is for all cinemas, for admins only.
+
+    404 to the repeat of a request whose endpoint was deleted since.
+    """
     identity, new = caller(request), await NEW_ENDPOINT.read(request)
     endpoint, replayed = await _runtime(request).webhooks.create(
         identity, new, engine_request(request, identity.subject, new)

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -167,14 +168,11 @@ class Resource:
             self._endpoints["HEAD"] = self._endpoints["GET"]
             self._lanes["HEAD"] = self._lanes["GET"]
 
-    @property
-    def methods(self) -> list[str]:
-        """What the path answers to."""
-        return list(self._endpoints)
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; see the class."""
-        endpoint = self._endpoints[scope["method"]]
+        endpoint = self._endpoints.get(scope["method"])
+        if endpoint is None:
+            raise HTTPException(405, headers={"Allow": ", ".join(self._endpoints)})
         scope["route_path"] = endpoint.path
         request = Request(scope, receive, send)
         state = scope["app"].state
@@ -192,9 +190,10 @@ def full_path(path: str) -> str:
 
 
 def build_routes(endpoints: Iterable[Endpoint] = ENDPOINTS) -> list[Route]:
-    """Build one Starlette route per path; lines of one path stand together in the table."""
-    routes = []
-    for path, lines in groupby(endpoints, key=lambda endpoint: endpoint.path):
-        resource = Resource(lines)
-        routes.append(Route(full_path(path), resource, methods=resource.methods))
-    return routes
+    """Build one Starlette route per path; lines of one path stand together in the table.
+
+    A route takes every method, and its resource refuses those it has not: else a path such as `/bookings/lookup`
+    would be taken for a booking's by the methods that only bookings have.
+    """
+    paths = groupby(endpoints, key=lambda endpoint: endpoint.path)
+    return [Route(full_path(path), Resource(lines)) for path, lines in paths]
