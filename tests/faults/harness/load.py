@@ -30,17 +30,19 @@ class Load:
     Args:
         world: gives addresses, tokens and showtimes.
         seed: of what the buyers do.
+        seen: where they note what they see.
+        client: what they ask with.
     """
 
-    def __init__(self, world, seed: int) -> None:
+    def __init__(self, world, seed: int, *, seen: Seen | None = None, client: httpx.AsyncClient | None = None) -> None:
         self._world = world
         self._seed = seed
-        self.seen = Seen()
+        self.seen = seen or Seen()
         self._hot: list[int] = []
         self._refused: defaultdict[int, int] = defaultdict(int)
         self._ending = asyncio.Event()
         self._tasks: list[asyncio.Task] = []
-        self._client = httpx.AsyncClient(
+        self._client = client or httpx.AsyncClient(
             trust_env=False, verify=False, timeout=TIMEOUT, limits=httpx.Limits(max_connections=None)
         )
 

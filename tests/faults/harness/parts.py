@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import CommandError
-from tests.flow.town import Part
+from tests.flow.town import START_TIMEOUT_S, Part
 from tests.processes import wait_until
 
 
@@ -44,6 +44,7 @@ class Process(Part):
     url: str | None = None
     redis_line: Any = None
     postgres_line: Any = None
+    _log_start = 0
 
     @property
     def pid(self) -> int:
@@ -69,8 +70,21 @@ class Process(Part):
         await self.ready()
 
     async def ready(self) -> None:
-        """Wait until it serves; a worker has nothing to ask."""
+        """Wait until it serves; of a worker, until it says that it works."""
         await asyncio.to_thread(self.wait_ready)
+        if self.name.startswith("worker"):
+            working = await asyncio.to_thread(wait_until, self._says_that_it_works, START_TIMEOUT_S)
+            assert working, f"{self.name} does not begin to work, see {self._log}"
+
+    def launch(self) -> None:
+        """Start the process."""
+        self._log_start = self._log.stat().st_size if self._log.exists() else 0
+        super().launch()
+
+    def _says_that_it_works(self) -> bool:
+        with self._log.open("rb") as log:
+            log.seek(self._log_start)
+            return b'"worker_started"' in log.read()
 
     def freeze(self) -> None:
         """Stop it with SIGSTOP: it lives and does nothing."""
@@ -143,6 +157,14 @@ def _runs(pid: int) -> bool:
     """Tell whether a process still is one, and no zombie."""
     fields = _stat(pid)
     return bool(fields) and fields[0] != "Z"
+
+
+def starved_s(pid: int) -> float:
+    """Tell how long a process has been ready to run and has waited for a processor; 0 where nobody counts that."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
 
 
 def _stat(pid: int) -> list[str]:

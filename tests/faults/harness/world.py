@@ -53,6 +53,7 @@ FIRST_DAY = 2
 """From so many days ahead on, all that is given back is paid back whole."""
 WARM = 5
 """A fault begins when so many bookings of the run are confirmed."""
+WARM_TIMEOUT_S = 60
 
 
 class Lines:
@@ -118,7 +119,7 @@ class World:
         await self._put_on()
         self.load = Load(self, seed)
         self.load.start()
-        await self.load.seen.reaches("confirmed", WARM)
+        await self.load.seen.reaches("confirmed", WARM, WARM_TIMEOUT_S)
         return self.load
 
     async def wait(self, seconds: float) -> None:
