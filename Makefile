@@ -8,11 +8,12 @@ PROGRAMS ?= 2
 
 FUZZ_SECONDS ?= 600
 REFUND_TICKETS ?= 2000
+SECONDS ?= 60
 SHAPE ?= opening_night
 FAULTS_RUNS ?= 1
 FAULTS_LOG ?= .pytest_cache/faults.jsonl
 
-.PHONY: run test load fuzz bench-cancel refunds faults lint rows lock clean
+.PHONY: run test load fuzz bench-cancel refunds faults model lint rows lock clean
 
 run: .venv/installed-run ## Start everything on this machine; Ctrl-C ends it, the data stays in .seatlock/
 	@$(BIN)/seatlock dev --with-parent
@@ -37,6 +38,9 @@ faults: .venv/installed-dev ## Play every fault of tests/faults/catalogue/ FAULT
 
 bench-cancel: .venv/installed-dev ## Cancel 20,000 tickets and measure what claims beside it feel
 	@$(BIN)/python -m tests.bench.cancel
+
+model: .venv/installed-dev ## Play random games on Redis and on a plain model for SECONDS on each kind of server (SEED=n repeats one)
+	@SECONDS=$(SECONDS) $(BIN)/pytest tests/simulation/test_model.py --long -s
 
 lint: .venv/installed-dev ## Check style, types and layers
 	$(BIN)/ruff format --check .
