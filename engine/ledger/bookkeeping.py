@@ -68,6 +68,7 @@ async def write_books(connection: Any, books: Books) -> None:
     await _execute(connection, "update_captures", decided, 3)
     await _execute(connection, "insert_refunds", books.refunds, 8)
     await _execute(connection, "clear_restocks", books.restocked, 3)
+    await _execute(connection, "restock_again", books.sold_again, 2)
     await _execute(connection, "insert_cases", books.cases, 6)
     await ask_rebuilds(connection, books.rebuilds, automatic=True)
 

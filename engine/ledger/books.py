@@ -54,6 +54,7 @@ class Books:
     Attributes:
         statuses: stored status of the showtimes.
         ticketed: sessions that have tickets already.
+        sold_again: sessions of those that were sold under one more seq.
         live: seats with a live ticket, (showtime, seat index).
         changed_bookings, ended_bookings, decided: what to update.
         entered: bookings that enter the ledger by their end, with the fact that ended them.
@@ -66,6 +67,7 @@ class Books:
     bookings: dict[UUID, BookingRow] = field(default_factory=dict)
     captures: dict[tuple[str, str], CaptureRow] = field(default_factory=dict)
     ticketed: set[tuple[str, str]] = field(default_factory=set)
+    sold_again: list[tuple[str, str]] = field(default_factory=list)
     live: set[tuple[int, int]] = field(default_factory=set)
     changed_bookings: dict[UUID, BookingRow] = field(default_factory=dict)
     ended_bookings: set[UUID] = field(default_factory=set)

@@ -38,7 +38,9 @@ def judge(fact: Fact, books: Books, described: list[tuple[str, str]] | None) -> 
 
 def _judge_sale(fact: Fact, sale: SeatsSold, books: Books) -> None:
     if (sale.gateway, sale.session) in books.ticketed:
-        return  # the same sale under another seq: its fact was lost and appended again
+        # Its fact was lost and appended again; or who was stopped before selling has sold what was given back since.
+        books.sold_again.append((sale.gateway, sale.session))
+        return
     booking, capture = _proof(fact, sale, books)
     taken = [index for index in sorted(sale.seats) if (booking.showtime, index) in books.live]
     refused = _refused(books.statuses[booking.showtime], booking, capture)

@@ -156,6 +156,17 @@ async def test_the_same_sale_under_another_seq_changes_nothing(world, database_u
     assert await world.fetch("SELECT count(*) FROM cases") == [(0,)]
 
 
+async def test_seats_sold_once_more_after_their_refund_go_back_to_stock_again(world, database_url, redis_url):
+    """Whoever was stopped between reading the money and selling may sell what was given back meanwhile (I12)."""
+    fact = await world.paid(7, [3])
+    await world.ledger.refuse_capture("fake", "s7", "seats_taken")
+    await world.append(*numbered([fact, restocked_fact(7, [3]), dict(fact)]))
+    async with reading_facts(world, database_url, redis_url):
+        await world.drained()
+    assert await world.fetch("SELECT status, restock_due IS NULL FROM tickets") == [("REFUNDED", False)]
+    assert await world.fetch("SELECT count(*) FROM refunds") == [(1,)]
+
+
 async def history(world):
     """Give a small history of two showtimes: sales, late and refused ones, ends, restocks, a double sale."""
     facts = [
