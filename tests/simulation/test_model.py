@@ -114,7 +114,7 @@ def play_long_game(real: Real, number: int, tally: Counter[str]) -> None:
     try:
         for _ in range(LONG_GAME_MOVES):
             make(game, *draw_move(draw))
-            if game.look.meta.get("status") == "cancelled" and draw.random() < 0.05:
+            if game.look.meta.get("status") == "cancelled" and draw.random() < 0.1:
                 break
     except AssertionError:
         print(f"SEED={number}")

@@ -12,19 +12,19 @@ from tests.simulation.model.records import Hold
 CUSTOMERS = [bytes([0xC0 + number]) * 16 for number in range(5)]
 COOL_DOWN_RULES = (b"", b"", b"", b"\x00\x00\x00\x03\xe8", b"\x02\x00\x01\x00\x00")
 """Most claims come without one; then no free lapse and a pause of 1 s, and two free ones and a minute."""
-POLICY = (600_000, 900_000, 1_800_000, 2_700_000, 4, 2, 6, -1_000, 3_600_000, 7_200_000, 90_000_000)
+POLICY = (600_000, 900_000, 1_800_000, 2_700_000, 4, 3, 5, -1_000, 3_600_000, 7_200_000, 90_000_000)
 RELATIVE_FROM = 7
 """The last four are relative to now."""
 POLICIES = (
     POLICY,
-    POLICY,
-    (600_000, 600_050, 600_020, 600_060, 3, 2, 5, -1_000, 3_600_000, 7_200_000, 90_000_000),  # caps are near
+    (200_000, 200_000, 200_020, 200_040, 4, 2, 6, -1_000, 3_600_000, 7_200_000, 90_000_000),  # caps are near
     (2, 3, 10, 20, 4, 2, 6, -1_000, 3_600_000, 7_200_000, 90_000_000),  # all lapses at once
-    (600_000, 900_000, 1_800_000, 2_700_000, 2, 1, 3, -1_000, 3_600_000, 7_200_000, 90_000_000),  # narrow
+    (600_000, 900_000, 1_800_000, 2_700_000, 3, 1, 2, -1_000, 3_600_000, 7_200_000, 90_000_000),  # narrow
     (600_000, 900_000, 1_800_000, 2_700_000, 4, 2, 6, -1_000, -1, 7_200_000, 90_000_000),  # sales have stopped
     (600_000, 900_000, 1_800_000, 2_700_000, 4, 2, 6, 50_000, 3_600_000, 7_200_000, 90_000_000),  # not yet on sale
     (600_000, 900_000, 1_800_000, 2_700_000, 4, 2, 6, -1_000, -1, -1, 90_000_000),  # the show is over
 )
+"""The first two let everything go on."""
 
 
 class Game(Both):
@@ -45,13 +45,27 @@ class Game(Both):
         size, stride = (1, 1, 2, 4)[rest % 4], 1 + rest // 4 % 3
         return list(dict.fromkeys((first + place * stride) % self.seats for place in range(size)))
 
+    def free_seats(self, draw: int) -> list[int]:
+        """Make seats of a number that look free to somebody who reads the map; all others if none does."""
+        asked = self.some_seats(draw)
+        shown = self.model.loaded
+        free = [seat for seat in range(self.seats) if shown and not self.look.owners[seat]]
+        return list(dict.fromkeys(free[seat % len(free)] for seat in asked)) if free else asked
+
     def some_hold(self, draw: int) -> tuple[int, int, bytes, tuple[int, ...]]:
-        """Pick a live hold, (5, 6) one that lapsed or lives, or (7) was given once; before that, an invented name."""
+        """Pick a live hold, (5, 6) a lapsed one, (7) its number with another moment, or one that was given once.
+
+        Before there is any, a name is invented.
+        """
         kept = list(self.model.loaded.holds.values()) if self.model.loaded else []
-        live = [hold for hold in kept if hold.deadline_ms > self.now_ms]
-        if draw < 7 and (chosen := live if live and draw < 5 else kept):
+        if kept and draw < 7:
+            lapsed = [hold for hold in kept if hold.deadline_ms <= self.now_ms]
+            live = [hold for hold in kept if hold not in lapsed]
+            chosen = (live if draw < 5 else lapsed) or kept
             hold = chosen[-1 - draw % len(chosen)]
             return hold.owner, hold.claimed_at_ms, hold.subject, tuple(hold.seats)
+        if kept and len(self.names) % 2:
+            return kept[0].owner, kept[0].claimed_at_ms - 1, kept[0].subject, tuple(kept[0].seats)
         if self.names:
             return self.names[-1 - draw * 5 % len(self.names)]
         return (self.model.loaded.fence if self.model.loaded else 0) + draw % 3, self.now_ms, CUSTOMERS[0], (0,)
@@ -69,14 +83,15 @@ class Game(Both):
     # --- Moves: holds
 
     def claim(self, customer: int, place: int, rule: int, request: int) -> None:
-        """Claim seats."""
+        """Claim seats: mostly some that look free, else any."""
         subject = CUSTOMERS[customer] + COOL_DOWN_RULES[rule]
-        self.write("claim_seats", subject, *self.some_seats(place), request=request)
+        seats = self.free_seats(place) if rule else self.some_seats(place)
+        self.write("claim_seats", subject, *seats, request=request)
 
     def change(self, hold: int, add: int, remove: int, whose: int, request: int) -> None:
         """Add seats, and take off some, nothing, or all."""
         owner, at, subject, seats = self.some_hold(hold)
-        more = self.some_seats(add)[: add % 3]
+        more = (self.free_seats(add) if whose % 2 else self.some_seats(add))[: add % 3]
         less = [*seats[: remove % 4], *(more[:1] if remove > 8 else ())]
         less = list(dict.fromkeys(less))
         args = (owner, at, self.who(subject, whose), len(more), *more, *less)
@@ -122,9 +137,9 @@ class Game(Both):
         common = (self.generation, NEVER_MS, "")
         owner, at, subject, seats = self.some_hold(draw.randrange(8))
         chance = draw.random()
-        if chance < 0.65 or not self.names:
+        if chance < 0.7 or not self.names:
             return "claim_seats", (*common, draw.choice(CUSTOMERS), *self.some_seats(draw.randrange(self.seats * 12)))
-        if chance < 0.85:
+        if chance < 0.82:
             return "release_hold", (*common, owner, at, subject, "cancelled", "customer")
         if chance < 0.95:
             return "check_out", (*common, owner, at, subject, b"{}")
@@ -154,7 +169,7 @@ class Game(Both):
     def sell(self, hold: int, other: int, whose: int, request: int) -> None:
         """Sell the seats of a hold, live, lapsed or gone; now and then other seats under its name."""
         owner, at, subject, seats = self.some_hold(hold)
-        asked = seats if other else self.some_seats(hold * 7 + owner)
+        asked = seats if other else self.free_seats(hold * 7 + owner)
         self._sell(owner, at, self.who(subject, whose), asked, request)
 
     def _sell(self, owner: int, at: int, subject: bytes, seats: Any, request: int) -> None:
@@ -174,7 +189,7 @@ class Game(Both):
         if not self.sales:
             return
         owner, at, subject, seats = self.some_sale(sale)
-        asked = [*seats[part % len(seats) :], *(self.some_seats(part) if other == 0 else ())]
+        asked = [*(seats if other > 1 else seats[part % len(seats) :]), *(self.some_seats(part) if other == 0 else ())]
         number = owner if other else owner + 1
         booking = self.model.booking_id(Hold(owner, subject, at, 0, []))
         buyer = self.buyers.get(number, subject)
@@ -196,8 +211,11 @@ class Game(Both):
         self.write("freeze_showtime", state, request=request)
 
     def close(self, request: int) -> None:
-        """Cancel the showtime."""
+        """Cancel the showtime; a load that was begun before must not end."""
+        if request:
+            self.begin_load(0)
         self.write("close_showtime", request=request)
+        self.finish_load(0)
 
     def change_policy(self, which: int, request: int) -> None:
         """Give the showtime other rules."""
@@ -207,7 +225,7 @@ class Game(Both):
         """End what stands in the way of all: a freeze, a load that nobody ends, odd rules. A cancellation stays."""
         shown = self.model.loaded
         if not shown or shown.status == "rebuilding" or shown.generation != self.generation:
-            self.reload(0, 1)
+            self.reload(0, 2)
         if shown and shown.status == "frozen":
             self.freeze("open", 0)
         self.change_policy(which, 0)
@@ -244,13 +262,17 @@ class Game(Both):
             self.write("open_showtime", "finish", nonce, *head, *self.policy(which), sold, blocked, cells)
 
     def reload(self, new_life: int, between: int) -> None:
-        """Load the showtime again; if it is frozen or opened meanwhile, the load is lost, and made once more."""
+        """Load the showtime again; if it is opened or seats are sold meanwhile, the load is lost, and made again."""
         if self.model.load:
             self.freeze("open", 0)
         self.begin_load(new_life)
-        if between == 0:
-            self.freeze("open", 0)
+        if between < 2:
+            if between == 0:
+                self.freeze("open", 0)
+            else:
+                self.sell(0, 1, len(CUSTOMERS), 0)
             self.finish_load(0)
+            self.freeze("open", 0)
             self.begin_load(0)
         self.finish_load(0)
 
