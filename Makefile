@@ -13,7 +13,7 @@ SHAPE ?= opening_night
 FAULTS_RUNS ?= 1
 FAULTS_LOG ?= .pytest_cache/faults.jsonl
 
-.PHONY: run test load fuzz bench-cancel refunds faults model lint rows lock clean
+.PHONY: run test load fuzz bench-cancel refunds faults model mutants lint rows lock clean
 
 run: .venv/installed-run ## Start everything on this machine; Ctrl-C ends it, the data stays in .seatlock/
 	@$(BIN)/seatlock dev --with-parent
@@ -41,6 +41,9 @@ bench-cancel: .venv/installed-dev ## Cancel 20,000 tickets and measure what clai
 
 model: .venv/installed-dev ## Play random games on Redis and on a plain model for SECONDS on each kind of server (SEED=n repeats one)
 	@SECONDS=$(SECONDS) $(BIN)/pytest tests/simulation/test_model.py --long -s
+
+mutants: .venv/installed-dev ## Break one guard at a time, and fail if no test notices: all of them, or MUTANT=name
+	@MUTANT="$(MUTANT)" PROGRAMS=$(PROGRAMS) $(BIN)/python -m tests.mutants.run
 
 lint: .venv/installed-dev ## Check style, types and layers
 	$(BIN)/ruff format --check .

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from engine.errors import Unavailable
 from engine.ledger.records import BookedSeat, GatewayEvent, Intent
 from engine.orders.gateways.signatures import sign
 from engine.seats.ids import parse_hold_id
@@ -92,6 +93,22 @@ async def test_the_end_of_the_newest_session_leaves_money_that_is_being_settled_
         assert await house.runtime.outcomes.wait("fake", older.session_id) == "TICKETS"
     booking = await house.ledger.read_booking(hold.id)
     assert (booking.status, booking.status_reason) == ("CONFIRMED", None)
+
+
+async def test_no_seat_is_sold_for_money_that_the_ledger_does_not_have(house, monkeypatch):
+    """The ledger cannot take the money down: the gateway asks again, and until then no seat is sold for it."""
+    hold = await house.check_out([0, 1])
+    await house.seats.open_payment(parse_hold_id(hold.id), ANNA)
+    intent = intent_for(house, hold)
+    await house.ledger.record_intent(intent)
+
+    async def fail(_):
+        raise Unavailable("ledger_unavailable")
+
+    monkeypatch.setattr(house.ledger, "record_event", fail)
+    with pytest.raises(Unavailable):
+        await tell(house, intent, "success")
+    assert await house.map() == (set(), {0, 1}, set())
 
 
 async def test_a_doubled_failure_does_not_open_the_seats_of_the_next_session(house):

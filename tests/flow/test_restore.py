@@ -9,6 +9,7 @@ from engine.embedded.valkey import EmbeddedValkey
 from engine.errors import Unavailable
 from engine.ledger import restore as restore_module
 from engine.ledger.blocks import NewBlock
+from engine.ledger.fact_stream import FactStreams
 from engine.ledger.records import BlockSeat
 from engine.seats.ids import parse_hold_id
 from engine.seats.keys import partition_key, partition_of, showtime_key
@@ -110,6 +111,18 @@ async def test_facts_on_their_way_are_waited_for(house, monkeypatch):
         assert await house.outcome(capture) == "TICKETS"
         with refused("seats_taken"):
             await house.seats.claim_seats(house.showtime, BUDI, [0])
+
+
+async def test_facts_in_a_readers_hands_are_waited_for(house, monkeypatch):
+    """The same when a reader has taken the fact, and not yet acknowledged it: only then the ledger has it for sure."""
+    monkeypatch.setattr(restore_module, "LOAD_WAIT_MS", 300)
+    await house.sell([0])
+    streams, partition = FactStreams(house.runtime.redis), partition_of(house.showtime)
+    await streams.open([partition])
+    assert len(await streams.read_new([partition], 10, 10)) == 1
+    await house.runtime.redis.delete(showtime_key(house.showtime, "meta"))
+    with pytest.raises(Unavailable, match="Facts of the showtime"):
+        await house.seats.claim_seats(house.showtime, BUDI, [0])
 
 
 async def test_facts_of_other_showtimes_are_not_waited_for(house, small):

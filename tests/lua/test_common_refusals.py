@@ -108,6 +108,19 @@ def test_a_lost_map_never_reads_as_all_free(house: House, key):
         house.redis.restore(house.key(key), 0, whole, replace=True)
 
 
+@pytest.mark.parametrize("bitmap", ["sold", "locked", "blocked"])
+def test_a_map_without_its_sentinel_is_damaged(house: House, bitmap):
+    """A map that was lost and begun anew may have its whole length; its last bit tells that it is another one."""
+    prepared = Prepared(house)
+    house.redis.setbit(house.key(bitmap), house.seats, 0)
+    before = house.dump()
+    for name in (*SUCCESS, *READERS):
+        seen = bitmap in KEYS_OF[name] and (name != "claim_seats" or bitmap == "locked")
+        if seen:
+            assert prepared.run(name)[0] == "damaged", name
+    assert house.dump() == before
+
+
 @pytest.mark.parametrize("name", ["release_hold", "sell_seats", "expire_holds", "claim_seats", "restock_seats"])
 def test_a_stream_of_another_type_is_met_before_the_first_write(house: House, name):
     """A fact that cannot be appended stops the change that needs it."""

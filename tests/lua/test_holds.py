@@ -125,6 +125,15 @@ def test_an_extension_gives_the_full_time_again_within_the_maximum(closed_house:
     assert closed_house.write("extend_hold", *hold.name, ANN)[0] == "cannot_extend"
 
 
+def test_an_extension_never_leads_past_hold_max(closed_house: House):
+    """Where the full time would lead past hold_max from the claim, the rest up to it is given (trap T3)."""
+    closed_house.open(hold_ttl_ms=600_000, hold_max_ms=60_000)
+    hold = closed_house.claim(ANN, 1)
+    closed_house.set_deadline(hold, closed_house.now_ms() + 1_000)
+    extended = HoldAnswer(closed_house.write("extend_hold", *hold.name, ANN))
+    assert extended.deadline_ms == hold.claimed_at_ms + 60_000
+
+
 def test_an_extension_that_gains_nothing_is_refused(closed_house: House):
     """At hold_max, and after check-out, there is nothing to extend."""
     closed_house.open(hold_ttl_ms=600_000, hold_max_ms=600_000)

@@ -13,7 +13,7 @@ from engine.accounts.tokens import AUDIENCE, ISSUER, Identity, Tokens, load_secr
 from engine.errors import CommandError, Refusal
 from engine.settings import Settings
 
-SECRET = b"a secret of the tests, long enough to sign"
+SECRET = b"a secret of the tests, long enough to sign with any of the algorithms"
 ALICE = Identity(
     subject="8a3f0e0c-0f5e-4f7e-9a57-3f2f3b8b7c11",
     role="staff",
@@ -77,7 +77,7 @@ def test_an_expired_token_is_told_apart():
         pytest.param(lambda: forge(aud="another-api"), id="foreign audience"),
         pytest.param(lambda: forge(iss="somebody else"), id="foreign issuer"),
         pytest.param(lambda: forge(secret=b"another secret that is long enough, too"), id="foreign secret"),
-        pytest.param(lambda: forge(algorithm="HS512", secret=SECRET * 2), id="another algorithm"),
+        pytest.param(lambda: forge(algorithm="HS512"), id="another algorithm"),
         pytest.param(lambda: forge(header={"kid": "another"}), id="foreign key id"),
         pytest.param(lambda: forge(typ="refresh"), id="a refresh token"),
         pytest.param(lambda: forge(typ=None), id="no kind"),

@@ -107,6 +107,17 @@ async def test_a_replica_is_refused(own_valkey, open_lane, quick_ticks):
     assert lane.generation == 2
 
 
+async def test_a_new_history_under_a_living_connection_is_seen(own_valkey, open_lane, quick_ticks):
+    """Demoted and promoted between two ticks, it is a master whenever we look; but its data may be another's."""
+    lane = await open_lane(own_valkey.url)
+    connection = lane._connection
+    turns = [connection.command("REPLICAOF", *words) for words in (("127.0.0.1", 1), ("NO", "ONE"))]
+    assert [await turn for turn in turns] == [b"OK", b"OK"]
+    await asyncio.wait_for(connection.lost.wait(), 5)
+    await connected(lane)
+    assert lane.generation == 2
+
+
 async def test_a_write_refused_by_a_replica_leaves_it_at_once(own_valkey, open_lane, monkeypatch):
     """READONLY is definite, and the lane does not wait for its next tick to look again."""
     monkeypatch.setattr(limits, "LANE_TICK_MS", 60_000)
