@@ -45,6 +45,8 @@ from engine.errors import Refusal, SeatlockError, Unavailable
 from engine.seats.ids import parse_hold_id
 
 EVERY_SHOWTIME = 0
+SCRIPT_WORDS = {"map": ("seats",), "checked_out_before": ("already_checked_out",)}
+TELLS_VERSION = (b"claimed", b"changed", b"extended", b"checked_out", b"released", b"hold", b"seats")
 MARKS = ("lost", "clock")
 """`lost`: Redis forgot holds at some moment of it; `clock`: its clock was set, so that deadlines mean little."""
 
@@ -128,6 +130,19 @@ class RecordedSeats:
     def __init__(self, engine: Any, recorder: Recorder) -> None:
         self._engine = engine
         self._recorder = recorder
+        self._told = None
+        for name in ("_write_once", "_read_once"):
+            if hasattr(engine, name):
+                setattr(engine, name, self._listen(getattr(engine, name)))
+
+    def _listen(self, run):
+        """Keep what a script has answered until the call it belongs to is recorded, which is at once."""
+
+        async def run_and_keep(*args, **named):
+            self._told = answer = await run(*args, **named)
+            return answer
+
+        return run_and_keep
 
     async def claim_seats(self, showtime, subject, seats, request=None):
         """Claim seats."""
@@ -212,7 +227,7 @@ class RecordedSeats:
         try:
             answer = await call
         except Refusal as refusal:
-            self._recorder.add(op, showtime, args, start, refused(refusal))
+            self._recorder.add(op, showtime, args, start, self._timed(refused(refusal)))
             raise
         except Unavailable as away:
             known = {"word": away.code} if away.outcome == "definite" else None
@@ -221,8 +236,17 @@ class RecordedSeats:
         except (asyncio.CancelledError, SeatlockError):
             self._recorder.add(op, showtime, args, start, None)
             raise
-        self._recorder.add(op, showtime, args, start, result_of(answer))
+        self._recorder.add(op, showtime, args, start, self._timed(result_of(answer)))
         return answer
+
+    def _timed(self, result):
+        """Add Redis' time to a result, and the version of the map where the script tells it."""
+        told = self._told
+        if told and told[0] != b"replayed" and told[0].decode() in SCRIPT_WORDS.get(result["word"], result["word"]):
+            result["now"] = told[1]
+            if told[0] in TELLS_VERSION:
+                result["version"] = told[2]
+        return result
 
 
 def _named(args, request):

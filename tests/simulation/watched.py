@@ -102,6 +102,8 @@ def _asked(method, url, options, who, blocks):
             args["request"] = request
         if not key or (op == "cancel" and body.get("dry_run")):
             return None
+        if op == "open_payment":
+            args["gateway"] = True  # sales and more time come from there
         halfway = op in IN_STEPS
         return ("claim" if op == "claim_and_check_out" else op), key, args, halfway
     return None
