@@ -17,7 +17,7 @@ from tests.simulation.model.moves import MOVES, draw_move, make
 from tests.simulation.model.real import Real
 
 SECONDS = float(os.environ.get("SECONDS", "60"))
-GAMES = 45
+GAMES = 30
 MOVES_PER_GAME = 50
 LONG_GAME_MOVES = 400
 CONFLICTS_MIN = 0.2

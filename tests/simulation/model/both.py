@@ -144,6 +144,11 @@ class Both:
             # A hold with an open payment may have moved since the payer began: its seats count for who has it now.
             self.buyers[answer[2]] = args[5] if answer[3] else before.holds[answer[2]][0]
 
+    def lapse(self, hold: int, more: int) -> None:
+        """Let the time of some holds be over."""
+        for number in range(hold, hold + 1 + more):
+            self.set_deadline(number, "past")
+
     def set_deadline(self, hold: int, when: str) -> None:
         """Let the deadline of a living hold be past, about now, soon or far: so time moves, in both worlds."""
         kept = self.model.loaded and list(self.model.loaded.holds.values())

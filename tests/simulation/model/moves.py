@@ -15,7 +15,7 @@ MOVES: dict[str, tuple[int, dict[str, tuple[int, int]]]] = {
     "claim": (16, {"customer": CUSTOMER, "place": PLACE, "rule": (0, 4), "request": REQUEST}),
     "rush": (4, {"calls": (2, 32), "drawn": (0, 2**32 - 1)}),
     "change": (6, {"hold": HOLD, "add": PLACE, "remove": (0, 11), "whose": WHOSE, "request": REQUEST}),
-    "extend": (2, {"hold": HOLD, "times": (1, 11), "whose": WHOSE, "request": REQUEST}),
+    "extend": (2, {"hold": HOLD, "times": (1, 22), "whose": WHOSE, "request": REQUEST}),
     "release": (2, {"hold": HOLD, "ending": (0, 2), "whose": WHOSE, "request": REQUEST}),
     "move": (4, {"hold": HOLD, "to": CUSTOMER, "outdated": (0, 3), "request": REQUEST}),
     "expire": (1, {"limit": (1, 3), "request": REQUEST}),
@@ -30,7 +30,7 @@ MOVES: dict[str, tuple[int, dict[str, tuple[int, int]]]] = {
     "unblock": (3, {"place": PLACE, "request": REQUEST}),
     "look_at": (5, {"reader": (0, 3), "subject": (0, len(CUSTOMERS)), "hold": HOLD}),
     "repeat": (4, {"which": (0, 9), "way": (0, 5)}),
-    "lapse": (2, {"hold": HOLD}),
+    "lapse": (2, {"hold": HOLD, "more": (0, 2)}),
     "set_time": (2, {"hold": HOLD, "when": (0, 2)}),
     "back_on_sale": (4, {"which": (0, 1)}),
     "seldom": (3, {"what": (0, 10), "number": (0, len(POLICIES) - 1), "request": REQUEST}),
@@ -41,8 +41,6 @@ MOVES: dict[str, tuple[int, dict[str, tuple[int, int]]]] = {
 def make(game: Game, move: str, numbers: dict[str, int]) -> None:
     """Make a move."""
     match move:
-        case "lapse":
-            game.set_deadline(numbers["hold"], "past")
         case "set_time":
             game.set_deadline(numbers["hold"], ("now", "soon", "far")[numbers["when"]])
         case "seldom":
