@@ -38,18 +38,18 @@ local fields = redis.pcall('HMGET', keys.meta, 'generation', 'seq', 'seats', 've
 if fields.err then
   return {'damaged', now_ms}
 end
-local stamp, seq, seats, version = fields[1], fields[2], fields[3], fields[4]
-if not stamp and not seats then
+local stamp, seq, seats, version = fields[1], fields[2], tonumber(fields[3]), tonumber(fields[4])
+if not stamp and not fields[3] then
   return {'not_loaded', now_ms}
 end
-if not (stamp and seq and seats and version) or not intact.check(keys, tonumber(seats)) then
+if not (stamp and seq and seats and version) or not intact.check(keys, seats) then
   return {'damaged', now_ms}
 end
 if stamp ~= old_generation or seq ~= old_seq then
   return {'stale_generation', now_ms, stamp, seq}
 end
 -- Changes that left no fact may be lost, and viewers have seen their versions: go beyond them, as a load does.
-local grown = math.max(now_ms, tonumber(version) + redis.call('ZCARD', keys.deadlines) + 1)
+local grown = math.max(now_ms, version + redis.call('ZCARD', keys.deadlines) + 1)
 
 -- change
 redis.call('HDEL', keys.meta, 'generation')

@@ -50,11 +50,11 @@ end
 local status, stamp, seats_count, version, fence, next_lapse_ms, packed = unpack(redis.pcall('HMGET', meta_key,
   'status', 'generation', 'seats', 'version', 'fence', 'next_lapse_ms', 'policy'))
 local hold_ttl_ms, hold_max_ms, seats_per_hold_max, seats_per_customer_max, sales_open_ms, sales_stop_ms, _
-if status == 'open' and stamp == generation and seats_count and version and fence and next_lapse_ms and packed then
+if status == 'open' and stamp == generation and packed and #packed == formats.POLICY_BYTES then
   hold_ttl_ms, _, hold_max_ms, _, seats_per_hold_max, _, seats_per_customer_max, sales_open_ms, sales_stop_ms =
     struct.unpack(formats.POLICY, packed)
 end
-if not packed or not hold_ttl_ms or now_ms < sales_open_ms or now_ms >= sales_stop_ms then
+if not hold_ttl_ms or now_ms < sales_open_ms or now_ms >= sales_stop_ms then
   -- include: showtime
   local meta, refusal = showtime.enter(meta_key, generation, now_ms)
   return refusal or showtime.closed(meta, now_ms) or {'damaged', now_ms}
@@ -69,7 +69,11 @@ if customers_end ~= ''
   or redis.pcall('ZSCORE', deadlines_key, '0') ~= 'inf' then
   return {'damaged', now_ms}
 end
-seats_count, version, next_lapse_ms = tonumber(seats_count), tonumber(version), tonumber(next_lapse_ms)
+seats_count, version, fence, next_lapse_ms =
+  tonumber(seats_count), tonumber(version), tonumber(fence), tonumber(next_lapse_ms)
+if not (seats_count and version and fence and next_lapse_ms) then
+  return {'damaged', now_ms}
+end
 local deadline_ms = now_ms + hold_ttl_ms
 local lapses_first = next_lapse_ms == 0 or next_lapse_ms > deadline_ms
 if lapses_first and type(redis.pcall('ZCARD', lapses_key)) ~= 'number' then
@@ -104,7 +108,11 @@ if not free or record then
   if not intact.check(keys, seats_count) then
     return {'damaged', now_ms}
   end
-  meta = showtime.enter(meta_key, generation, now_ms)
+  local refusal
+  meta, refusal = showtime.enter(meta_key, generation, now_ms)
+  if refusal then
+    return refusal
+  end
   local rules = meta.policy
   local verdict = takeover.judge(keys, seats, subject, rules, now_ms)
   local customer = customer_record.read(record)

@@ -31,7 +31,8 @@ local fields = redis.pcall('HMGET', keys.meta, 'status', 'version')
 if fields.err then
   return {'damaged', now_ms}
 end
-local status, version = fields[1], tonumber(fields[2] or '0')
+-- Versions begin at the time of a load: an unreadable one is gone beyond by now.
+local status, version = fields[1], tonumber(fields[2] or '0') or now_ms
 
 -- change
 redis.call('UNLINK', keys.loading)

@@ -50,7 +50,11 @@ if meta.next_lapse_ms > 0 and meta.next_lapse_ms <= now_ms then
   end
 end
 if subject ~= '' then
-  for _, listed in ipairs(customer_record.read(redis.call('HGET', keys.customers, subject) or nil).holds) do
+  local customer = customer_record.read(redis.call('HGET', keys.customers, subject))
+  if not customer then
+    return {'damaged', now_ms}
+  end
+  for _, listed in ipairs(customer.holds) do
     local hold = holds.read(keys.holds, keys.deadlines, listed.owner, meta.policy, now_ms)
     if not hold then
       return {'damaged', now_ms}

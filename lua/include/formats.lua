@@ -4,6 +4,7 @@ return {
   -- seats_per_customer_max, sales_open_ms, sales_stop_ms, ends_ms, keys_until_ms. 54 bytes: values of at most 64
   -- bytes keep a hash in Redis' compact encoding.
   POLICY = '>I4I4I4I4HHHI8I8I8I8',
+  POLICY_BYTES = 54,
   -- Hold: subject 16 bytes, claimed_at_ms, status (H held, P checked out), extensions used, payment retries used,
   -- payment open, then 2 bytes per seat. Its deadline stands in the sorted set `deadlines` and nowhere else.
   HOLD = '>c16I8c1BBB',

@@ -10,7 +10,8 @@ function holds.read(holds_key, deadlines_key, owner, rules, now_ms)
   if not packed and not score then
     return nil
   end
-  if type(packed) ~= 'string' or #packed < formats.HOLD_BYTES or type(score) ~= 'string' then
+  if type(packed) ~= 'string' or #packed <= formats.HOLD_BYTES or (#packed - formats.HOLD_BYTES) % 2 ~= 0
+    or type(score) ~= 'string' then
     return nil, 'damaged'
   end
   local deadline_ms = tonumber(score)

@@ -24,6 +24,7 @@ return {
   -- seats_per_customer_max, sales_open_ms, sales_stop_ms, ends_ms, keys_until_ms. 54 bytes: values of at most 64
   -- bytes keep a hash in Redis' compact encoding.
   POLICY = '>I4I4I4I4HHHI8I8I8I8',
+  POLICY_BYTES = 54,
   -- Hold: subject 16 bytes, claimed_at_ms, status (H held, P checked out), extensions used, payment retries used,
   -- payment open, then 2 bytes per seat. Its deadline stands in the sorted set `deadlines` and nowhere else.
   HOLD = '>c16I8c1BBB',
@@ -83,31 +84,40 @@ local showtime = (function()
 -- A showtime's meta: what stands in it, and whether the showtime takes work now.
 local showtime = {}
 
+local STATUSES = {open = true, frozen = true, rebuilding = true, cancelled = true}
+
+-- The number that a field spells in digits; nil if it spells none.
+local function whole(text)
+  return text and string.find(text, '^%d+$') and tonumber(text) or nil
+end
+
 -- Read meta for a reader. Gives meta, or nil and the refusal. In meta: status, seats, version, fence, next_lapse_ms,
 -- policy (see policy.read).
 function showtime.look(meta_key, generation, now_ms)
   local fields = redis.pcall('HMGET', meta_key,
-    'status', 'generation', 'seats', 'version', 'fence', 'next_lapse_ms', 'policy')
+    'status', 'generation', 'seats', 'version', 'fence', 'next_lapse_ms', 'policy', 'seq')
   if fields.err then
     return nil, {'damaged', now_ms}
   end
-  local status, stamp, seats, version, fence, next_lapse_ms, packed =
-    fields[1], fields[2], fields[3], fields[4], fields[5], fields[6], fields[7]
+  local status, stamp, packed = fields[1], fields[2], fields[7]
+  local seats, version, fence, next_lapse_ms = whole(fields[3]), whole(fields[4]), whole(fields[5]), whole(fields[6])
   if not status then
     return nil, {'not_loaded', now_ms}
   end
   if stamp ~= generation then
     return nil, {'stale_generation', now_ms, stamp or '', redis.call('HGET', meta_key, 'seq') or ''}
   end
-  if not (seats and version and fence and next_lapse_ms and packed) then
+  -- Each of them is reckoned with halfway through some change, where an error would leave half of it behind.
+  if not (STATUSES[status] and seats and version and fence and next_lapse_ms and whole(fields[8]))
+    or not packed or #packed ~= formats.POLICY_BYTES then
     return nil, {'damaged', now_ms}
   end
   return {
     status = status,
-    seats = tonumber(seats),
-    version = tonumber(version),
-    fence = tonumber(fence),
-    next_lapse_ms = tonumber(next_lapse_ms),
+    seats = seats,
+    version = version,
+    fence = fence,
+    next_lapse_ms = next_lapse_ms,
     policy = policy.read(packed),
   }
 end
@@ -203,9 +213,12 @@ local customer_record = (function()
 -- Reading and changing what a customer has of a showtime.
 local customer_record = {}
 
--- Give {bought, holds = {{owner, seats}, ...}}; `packed` is false for a new customer.
+-- Give {bought, holds = {{owner, seats}, ...}}, or nil if it is no such record; `packed` is false for a new customer.
 function customer_record.read(packed)
   packed = packed or formats.NO_CUSTOMER
+  if #packed < formats.CUSTOMER_BYTES or (#packed - formats.CUSTOMER_BYTES) % formats.CUSTOMER_HOLD_BYTES ~= 0 then
+    return nil
+  end
   local customer = {bought = struct.unpack(formats.CUSTOMER, packed), holds = {}}
   for position = formats.CUSTOMER_BYTES + 1, #packed, formats.CUSTOMER_HOLD_BYTES do
     local owner, seats = struct.unpack(formats.CUSTOMER_HOLD, packed, position)
@@ -214,9 +227,10 @@ function customer_record.read(packed)
   return customer
 end
 
--- Take a hold off or give it another size (`seats` 0 takes it off), and move the bought count.
+-- Take a hold off or give it another size (`seats` 0 takes it off), and move the bought count. A record that cannot be
+-- read begins anew: the caller is in the middle of its change.
 function customer_record.change(customers_key, subject, owner, seats, bought_more)
-  local customer = customer_record.read(redis.call('HGET', customers_key, subject))
+  local customer = customer_record.read(redis.call('HGET', customers_key, subject)) or customer_record.read(false)
   local packed = struct.pack(formats.CUSTOMER, math.max(customer.bought + bought_more, 0))
   for _, hold in ipairs(customer.holds) do
     if hold.owner ~= owner then
@@ -246,7 +260,8 @@ function holds.read(holds_key, deadlines_key, owner, rules, now_ms)
   if not packed and not score then
     return nil
   end
-  if type(packed) ~= 'string' or #packed < formats.HOLD_BYTES or type(score) ~= 'string' then
+  if type(packed) ~= 'string' or #packed <= formats.HOLD_BYTES or (#packed - formats.HOLD_BYTES) % 2 ~= 0
+    or type(score) ~= 'string' then
     return nil, 'damaged'
   end
   local deadline_ms = tonumber(score)
@@ -531,8 +546,12 @@ local customer_holds = (function()
 -- A customer's holds of one showtime, live and lapsed: only live ones count for the limits.
 local customer_holds = {}
 
--- Gives {live, lapsed: lists of holds; seats: of the live ones}, or nil if the keys contradict each other.
+-- Gives {live, lapsed: lists of holds; seats: of the live ones}, or nil if the keys contradict each other, or there is
+-- no record of the customer that could be read.
 function customer_holds.read(keys, customer, rules, now_ms)
+  if not customer then
+    return nil
+  end
   local found = {live = {}, lapsed = {}, seats = 0}
   for _, listed in ipairs(customer.holds) do
     local hold = holds.read(keys.holds, keys.deadlines, listed.owner, rules, now_ms)

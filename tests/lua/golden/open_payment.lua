@@ -74,6 +74,7 @@ return {
   -- seats_per_customer_max, sales_open_ms, sales_stop_ms, ends_ms, keys_until_ms. 54 bytes: values of at most 64
   -- bytes keep a hash in Redis' compact encoding.
   POLICY = '>I4I4I4I4HHHI8I8I8I8',
+  POLICY_BYTES = 54,
   -- Hold: subject 16 bytes, claimed_at_ms, status (H held, P checked out), extensions used, payment retries used,
   -- payment open, then 2 bytes per seat. Its deadline stands in the sorted set `deadlines` and nowhere else.
   HOLD = '>c16I8c1BBB',
@@ -133,31 +134,40 @@ local showtime = (function()
 -- A showtime's meta: what stands in it, and whether the showtime takes work now.
 local showtime = {}
 
+local STATUSES = {open = true, frozen = true, rebuilding = true, cancelled = true}
+
+-- The number that a field spells in digits; nil if it spells none.
+local function whole(text)
+  return text and string.find(text, '^%d+$') and tonumber(text) or nil
+end
+
 -- Read meta for a reader. Gives meta, or nil and the refusal. In meta: status, seats, version, fence, next_lapse_ms,
 -- policy (see policy.read).
 function showtime.look(meta_key, generation, now_ms)
   local fields = redis.pcall('HMGET', meta_key,
-    'status', 'generation', 'seats', 'version', 'fence', 'next_lapse_ms', 'policy')
+    'status', 'generation', 'seats', 'version', 'fence', 'next_lapse_ms', 'policy', 'seq')
   if fields.err then
     return nil, {'damaged', now_ms}
   end
-  local status, stamp, seats, version, fence, next_lapse_ms, packed =
-    fields[1], fields[2], fields[3], fields[4], fields[5], fields[6], fields[7]
+  local status, stamp, packed = fields[1], fields[2], fields[7]
+  local seats, version, fence, next_lapse_ms = whole(fields[3]), whole(fields[4]), whole(fields[5]), whole(fields[6])
   if not status then
     return nil, {'not_loaded', now_ms}
   end
   if stamp ~= generation then
     return nil, {'stale_generation', now_ms, stamp or '', redis.call('HGET', meta_key, 'seq') or ''}
   end
-  if not (seats and version and fence and next_lapse_ms and packed) then
+  -- Each of them is reckoned with halfway through some change, where an error would leave half of it behind.
+  if not (STATUSES[status] and seats and version and fence and next_lapse_ms and whole(fields[8]))
+    or not packed or #packed ~= formats.POLICY_BYTES then
     return nil, {'damaged', now_ms}
   end
   return {
     status = status,
-    seats = tonumber(seats),
-    version = tonumber(version),
-    fence = tonumber(fence),
-    next_lapse_ms = tonumber(next_lapse_ms),
+    seats = seats,
+    version = version,
+    fence = fence,
+    next_lapse_ms = next_lapse_ms,
     policy = policy.read(packed),
   }
 end
@@ -279,7 +289,8 @@ function holds.read(holds_key, deadlines_key, owner, rules, now_ms)
   if not packed and not score then
     return nil
   end
-  if type(packed) ~= 'string' or #packed < formats.HOLD_BYTES or type(score) ~= 'string' then
+  if type(packed) ~= 'string' or #packed <= formats.HOLD_BYTES or (#packed - formats.HOLD_BYTES) % 2 ~= 0
+    or type(score) ~= 'string' then
     return nil, 'damaged'
   end
   local deadline_ms = tonumber(score)
