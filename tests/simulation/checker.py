@@ -3,9 +3,8 @@
     report = check(calls)
     assert report.correct, report
 
-A history is taken apart by showtime. First comes what needs no search (steps.py): owner numbers grow, a request has one
-effect, only its owner uses a hold. Then comes a search for one order of all calls of the showtime (search.py),
-so that what is all or nothing is so on all its seats at the same moment. If it is too much of a search, each seat must
+A history is taken apart by showtime. First comes what needs no search (preparing.py): owner numbers grow, a request
+has one effect, only its owner uses a hold. Then comes a search for one order of all calls of it (search.py), so that what is all or nothing is so on all its seats at the same moment. If it is too much of a search, each seat must
 at least have an order of its own; what is then still open is `undecided`, which is neither correct nor wrong.
 """
 
@@ -14,8 +13,9 @@ from copy import copy
 from dataclasses import dataclass, field
 
 from tests.simulation.history import EVERY_SHOWTIME, MARKS, Call
+from tests.simulation.preparing import prepare
 from tests.simulation.search import EXPLAINED, GAVE_UP, Search
-from tests.simulation.steps import OBSERVERS, Violation, prepare
+from tests.simulation.steps import OBSERVERS, Violation
 
 TRIES_PER_STEP = 30
 TRIES_MIN = 20_000
