@@ -11,6 +11,7 @@ import importlib
 import inspect
 import os
 import shutil
+import subprocess
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +53,17 @@ def _program(name: str) -> Callable[[], str]:
     return lambda: "" if shutil.which(name) else f"needs {name}"
 
 
+def _namespaces() -> str:
+    argv = ["unshare", "--net", "ip", "link", "add", "type", "veth"]
+    if not all(shutil.which(name) for name in ("ip", "nsenter", "unshare")):
+        return "needs ip, nsenter and unshare"
+    allowed = subprocess.run(argv, capture_output=True, check=False).returncode == 0
+    return "" if allowed else "needs leave to make network namespaces"
+
+
 LACKING: dict[str, Callable[[], str]] = {
     "root": lambda: "" if os.geteuid() == 0 else "needs root",
+    "namespaces": _namespaces,
     **{name: _program(name) for name in ("faketime", "ip", "iptables", "prlimit", "strace")},
 }
 """Tells for each thing that a fault may need why it is not here; "" if it is."""
