@@ -4,8 +4,9 @@
     assert report.correct, report
 
 A history is taken apart by showtime. First comes what needs no search (preparing.py): owner numbers grow, a request
-has one effect, only its owner uses a hold. Then comes a search for one order of all calls of it (search.py), so that what is all or nothing is so on all its seats at the same moment. If it is too much of a search, each seat must
-at least have an order of its own; what is then still open is `undecided`, which is neither correct nor wrong.
+has one effect, only its owner uses a hold. Then comes a search for one order of all calls of it (search.py), so that
+what is all or nothing is so on all its seats at the same moment. If it is too much of a search, each seat must at
+least have an order of its own; what is then still open is `undecided`, which is neither correct nor wrong.
 """
 
 from collections import defaultdict
