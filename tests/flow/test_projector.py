@@ -282,6 +282,18 @@ async def test_a_poison_fact_stops_its_showtime_and_nothing_else(name, world, da
     assert await world.fetch("SELECT showtime_id, automatic FROM rebuilds") == [(SHOWTIME, False)]
 
 
+@pytest.mark.parametrize("change", [{"session": "s8"}, {"seats": [3]}], ids=["another's money", "some of the seats"])
+async def test_a_sale_that_is_not_what_was_paid_for_is_poison(change, world, database_url, redis_url):
+    """A booking gets all its seats for its own money, or a person looks at it (I2, I3)."""
+    fact = await world.paid(7, [3, 4])
+    await world.paid(8, [5])
+    await world.append(*numbered([fact | {"data": fact["data"] | change}]))
+    async with reading_facts(world, database_url, redis_url):
+        await world.drained()
+    assert await world.fetch("SELECT kind FROM cases") == [("poison_fact",)]
+    assert await world.fetch("SELECT count(*) FROM tickets") == [(0,)]
+
+
 @pytest.mark.parametrize("fields", [{b"x": b"\xff\x00"}, {"showtime": "0", "generation": "1", "seq": "1"}])
 async def test_an_entry_of_no_showtime_becomes_a_case(fields, world, database_url, redis_url):
     """Whatever lies in the stream, the reader goes on."""

@@ -79,6 +79,8 @@ def test_a_uuid_subject_is_its_bytes(uuid):
     """In Redis a customer is 16 bytes; only the canonical text of a UUID stands for the UUID."""
     assert subject_key(str(uuid)) == uuid.bytes
     assert subject_key(f"{{{uuid}}}") != uuid.bytes
+    spelled = str(uuid).upper()
+    assert (subject_key(spelled) == uuid.bytes) == (spelled == str(uuid))
 
 
 @given(st.lists(st.text(), unique=True, max_size=20))
