@@ -134,7 +134,12 @@ async def transaction(pool: asyncpg.Pool, isolation: Isolation = "read_committed
 @asynccontextmanager
 async def committing(connection: Any, isolation: Isolation = "read_committed") -> AsyncIterator[None]:
     """Run a block as one transaction on a connection that the caller owns; errors as in `transaction`."""
-    block = connection.transaction(isolation=isolation)
+    try:
+        block = connection.transaction(isolation=isolation)
+    except asyncpg.InterfaceError as error:
+        # The session was ended between two transactions.
+        _raise_if_lost(error, connection)
+        raise
     try:
         await block.start()
         yield

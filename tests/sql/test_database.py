@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from engine.errors import CommandError, Unavailable
-from engine.ledger.database import moment, open_pool, reading, to_ms, transaction
+from engine.ledger.database import committing, moment, open_pool, reading, to_ms, transaction
 from engine.settings import Settings
 from tests.proxy import Proxy
 
@@ -157,3 +157,18 @@ async def test_a_deadlock_is_an_outage_that_a_repeat_mends(reached):
     answers = await asyncio.gather(cross("a", "b"), cross("b", "a"), return_exceptions=True)
     failed = [answer for answer in answers if answer is not None]
     assert [(type(error), error.outcome) for error in failed] == [(Unavailable, "definite")]
+
+
+async def test_a_session_that_was_ended_between_two_transactions_is_no_fault_of_what_comes_next(database_url):
+    """A worker that was taken for frozen must not take its next fact for poison."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        async with committing(connection):
+            pass
+        connection.terminate()
+        with pytest.raises(Unavailable) as raised:
+            async with committing(connection):
+                pass
+        assert (raised.value.code, raised.value.outcome) == ("ledger_unavailable", "definite")
+    finally:
+        connection.terminate()
