@@ -54,7 +54,7 @@ class Both:
         self.buyers: dict[int, bytes] = {}
         self.steps: list[Step] = []
         self.tally: Counter[str] = Counter() if tally is None else tally
-        self.log: list[str] = []
+        self.log: list[tuple[Any, ...]] = []
         self._ids = count(1)
         self._told = 0
         self.look: Look = look_of_model(self.model)
@@ -95,6 +95,10 @@ class Both:
         for (_, args), answer in zip(calls, answers, strict=True):
             self._learn(answer, args, before)
 
+    def story(self) -> str:
+        """Tell the last calls."""
+        return "\n".join(f"{name} {args} {request_id} -> {reply}" for name, args, request_id, reply in self.log[-40:])
+
     def _turn(self, *commands: Command) -> list[Any]:
         replies, self._seen, self._news = self.real.turn(*commands)
         return replies
@@ -108,7 +112,7 @@ class Both:
             expected: Any = self.model.call(name, args, self.now_ms, request_id)
         except Broken:
             expected = None
-        self.log.append(f"{name} {args[2:]} {request_id} -> {reply}")
+        self.log.append((name, args[2:], request_id, reply))
         if failed or expected is None:
             assert failed and expected is None, f"{name}{args}:\n{reply}, but by the model\n{expected}"
             return ["error"]
@@ -161,7 +165,7 @@ class Both:
         if deadline_ms < self.model.loaded.next_lapse_ms:
             self.model.loaded.next_lapse_ms = deadline_ms
             by_hand.append(("HSET", self.real.key("meta"), "next_lapse_ms", deadline_ms))
-        self.log.append(f"deadline of {chosen.owner}: {when}")
+        self.log.append(("deadline", (chosen.owner, deadline_ms), "", when))
         self.tally["deadline set"] += 1
         self._turn(*by_hand)
         assert self._seen == look_of_model(self.model)

@@ -25,6 +25,7 @@ class Real:
         self._scripts = load_scripts(server.version)
         self._showtime = 0
         self._last_fact = b"0-0"
+        self._heads: dict[str, Command] = {}
         self.ask(*(("SCRIPT", "LOAD", script.source) for script in self._scripts.values()))
 
     def close(self) -> None:
@@ -33,12 +34,12 @@ class Real:
 
     def begin(self, showtime: int) -> int:
         """Forget everything, and look at this showtime from now on. Gives Redis' time in ms."""
-        self._showtime, self._last_fact = showtime, b"0-0"
+        self._showtime, self._last_fact, self._heads = showtime, b"0-0", {}
         (seconds, micros), _ = self.ask(("TIME",), ("FLUSHALL",))
         self._facts_key = partition_key(partition_of(showtime), "facts")
         hint = ("ZSCORE", partition_key(partition_of(showtime), "lapses"), str(showtime))
         reading = [(verb, self.key(name), *rest) for verb, name, *rest in READING]
-        self._look = b"".join(hiredis.pack_command(tuple(map(_text, command))) for command in (*reading, hint))
+        self._look = b"".join(hiredis.pack_command(_packable(command)) for command in (*reading, hint))
         self._look_count = len(reading) + 1
         return int(seconds) * 1000 + int(micros) // 1000
 
@@ -48,18 +49,23 @@ class Real:
 
     def script(self, name: str, args: tuple[Any, ...], request_id: str = "") -> Command:
         """Give the command that runs a script."""
-        script = self._scripts[name]
-        keys = script_keys(script.keys, self._showtime, request_id)
-        return ("EVALSHA", script.sha, len(keys), *keys, *args)
+        head = self._heads.get(name)
+        if request_id or head is None:
+            script = self._scripts[name]
+            keys = script_keys(script.keys, self._showtime, request_id)
+            head = ("EVALSHA", script.sha, len(keys), *keys)
+            if not request_id:
+                self._heads[name] = head
+        return head + args
 
     def ask(self, *commands: Command) -> list[Any]:
         """Send commands and give their replies; an error is given, not raised."""
-        return self._talk(b"".join(hiredis.pack_command(tuple(map(_text, words))) for words in commands), len(commands))
+        return self._talk(b"".join(hiredis.pack_command(_packable(words)) for words in commands), len(commands))
 
     def turn(self, *commands: Command) -> tuple[list[Any], Look, list[Fact]]:
         """Send commands; give their replies, how everything stands after them, and the facts told since the last."""
         news = ("XRANGE", self._facts_key, b"(" + self._last_fact, "+")
-        sent = [hiredis.pack_command(tuple(map(_text, words))) for words in (*commands, news)]
+        sent = [hiredis.pack_command(_packable(words)) for words in (*commands, news)]
         replies = self._talk(b"".join([*sent, self._look]), len(sent) + self._look_count)
         entries, looked = replies[len(commands)], replies[len(commands) + 1 :]
         if entries:
@@ -80,5 +86,5 @@ class Real:
         return replies
 
 
-def _text(word: Any) -> Any:
-    return word if isinstance(word, bytes | str) else str(word)
+def _packable(words: Command) -> Command:
+    return tuple([str(word) if isinstance(word, int) else word for word in words])
