@@ -39,6 +39,10 @@ faults: .venv/installed-dev ## Play every fault of tests/faults/catalogue/ FAULT
 bench-cancel: .venv/installed-dev ## Cancel 20,000 tickets and measure what claims beside it feel
 	@$(BIN)/python -m tests.bench.cancel
 
+.PHONY: history
+history: .venv/installed-dev ## Make CLAIMS claims on a real Redis, and look for the order that explains every answer (SEED=n)
+	@CLAIMS="$(or $(CLAIMS),100000)" $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m tests.simulation.many_claims
+
 model: .venv/installed-dev ## Play random games on Redis and on a plain model for SECONDS on each kind of server (SEED=n repeats one)
 	@SECONDS=$(SECONDS) $(BIN)/pytest tests/simulation/test_model.py --long -s
 

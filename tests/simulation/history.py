@@ -130,19 +130,11 @@ class RecordedSeats:
     def __init__(self, engine: Any, recorder: Recorder) -> None:
         self._engine = engine
         self._recorder = recorder
-        self._told = None
-        for name in ("_write_once", "_read_once"):
-            if hasattr(engine, name):
-                setattr(engine, name, self._listen(getattr(engine, name)))
-
-    def _listen(self, run):
-        """Keep what a script has answered until the call it belongs to is recorded, which is at once."""
-
-        async def run_and_keep(*args, **named):
-            self._told = answer = await run(*args, **named)
-            return answer
-
-        return run_and_keep
+        if not hasattr(engine, "told"):
+            engine.told = None
+            for name in ("_write_once", "_read_once"):
+                if hasattr(engine, name):
+                    setattr(engine, name, _listening(engine, getattr(engine, name)))
 
     async def claim_seats(self, showtime, subject, seats, request=None):
         """Claim seats."""
@@ -241,12 +233,22 @@ class RecordedSeats:
 
     def _timed(self, result):
         """Add Redis' time to a result, and the version of the map where the script tells it."""
-        told = self._told
+        told = self._engine.told
         if told and told[0] != b"replayed" and told[0].decode() in SCRIPT_WORDS.get(result["word"], result["word"]):
             result["now"] = told[1]
             if told[0] in TELLS_VERSION:
                 result["version"] = told[2]
         return result
+
+
+def _listening(engine, run):
+    """Keep what a script has answered until the call it belongs to is recorded, which is at once."""
+
+    async def run_and_keep(*args, **named):
+        engine.told = answer = await run(*args, **named)
+        return answer
+
+    return run_and_keep
 
 
 def _named(args, request):
