@@ -5,11 +5,14 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from engine.embedded.valkey import EmbeddedValkey
+from engine.runtime import open_runtime
 from tests.conftest import find_redis, run_sql
 from tests.flow.conftest import guest, open_client
 from tests.flow.test_holds_http import claim, path_of, refused, statuses
+from tests.proxy import open_proxy
 
 
 def unavailable(answer, code):
@@ -130,3 +133,20 @@ def run_without_ledger(postgres, database_url):
             run_sql(postgres, "postgres", f"ALTER DATABASE {name}_away RENAME TO {name}")
 
     return away
+
+
+@pytest.mark.one_redis("what is sent again is up to the client, not to the server")
+async def test_a_command_whose_answer_was_lost_is_not_sent_again(settings, redis_server, redis_client, tmp_path):
+    """An error tells the caller, who knows what may be done twice; the client of a process never tries by itself."""
+    async with (
+        open_proxy(redis_server.socket, tmp_path / "line.sock") as line,
+        open_runtime(msgspec.structs.replace(settings, redis_url=line.url), "api") as runtime,
+    ):
+        await runtime.redis.incr("asked")
+        line.swallow_after = b"asked"
+        asked = asyncio.create_task(runtime.redis.incr("asked"))
+        await line.answer_swallowed()
+        line.heal()
+        with pytest.raises(RedisConnectionError):
+            await asked
+        assert await redis_client.get("asked") == b"2"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.mutants.mutants import ROOT, Mutant
 
-TEST_TIMEOUT_S = 90
+TEST_TIMEOUT_S = 180
 RUN_TIMEOUT_S = 600
 PLUGINS = ("-p", "pytest_asyncio.plugin", "-p", "pytest_timeout", "-p", "xdist.plugin", "-p", "tests.mutants.witness")
 """Only these: to import all that are installed takes longer than most tests here."""
