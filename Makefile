@@ -13,7 +13,7 @@ SHAPE ?= opening_night
 FAULTS_RUNS ?= 1
 FAULTS_LOG ?= .pytest_cache/faults.jsonl
 
-.PHONY: run test load fuzz bench-cancel refunds faults model mutants lint rows lock clean
+.PHONY: run test load fuzz bench bench-cancel cluster refunds faults model simulate mutants lint rows lock clean
 
 run: .venv/installed-run ## Start everything on this machine; Ctrl-C ends it, the data stays in .seatlock/
 	@$(BIN)/seatlock dev --with-parent
@@ -36,6 +36,12 @@ faults: .venv/installed-dev ## Play every fault of tests/faults/catalogue/ FAULT
 		$(BIN)/pytest tests/faults/test_faults.py --long; \
 		status=$$?; $(BIN)/python -m tests.faults.harness.table | tee .pytest_cache/faults.md; exit $$status
 
+cluster: .venv/installed-dev ## Break a Redis Cluster and a Sentinel set under load, move slots, and hold every run against the invariants
+	@$(BIN)/pytest tests/cluster --long -s
+
+bench: .venv/installed-dev ## Measure against other designs and against the limit
+	@$(BIN)/seatlock bench
+
 bench-cancel: .venv/installed-dev ## Cancel 20,000 tickets and measure what claims beside it feel
 	@$(BIN)/python -m tests.bench.cancel
 
@@ -45,6 +51,9 @@ history: .venv/installed-dev ## Make CLAIMS claims on a real Redis, and look for
 
 model: .venv/installed-dev ## Play random games on Redis and on a plain model for SECONDS on each kind of server (SEED=n repeats one)
 	@SECONDS=$(SECONDS) $(BIN)/pytest tests/simulation/test_model.py --long -s
+
+simulate: .venv/installed-dev ## Play seeded stories of api and worker in virtual time for SECONDS (or SEEDS=n); SEED=n tells one of them
+	@SEED="$(SEED)" SECONDS="$(SECONDS)" SEEDS="$(SEEDS)" PROGRAMS=$(PROGRAMS) $(BIN)/python -m tests.simulation.world
 
 mutants: .venv/installed-dev ## Break one guard at a time, and fail if no test notices: all of them, or MUTANT=name
 	@MUTANT="$(MUTANT)" PROGRAMS=$(PROGRAMS) $(BIN)/python -m tests.mutants.run

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -224,6 +225,19 @@ def cancel(
 
     settings, _ = find_servers(os.environ, "redis_url", "database_url")
     print(_run(call_off(settings, showtime, reason, dry_run=dry_run)))
+
+
+@app.command()
+def bench(
+    rounds: Annotated[int, typer.Option(min=1, help="how often each pair is measured")] = 5,
+    seconds: Annotated[float, typer.Option(min=0.1, help="how long one contest lasts")] = 5.0,
+    folder: Annotated[Path, typer.Option(help="where the JSON and the page go")] = Path("loadtests/results"),
+    small: Annotated[bool, typer.Option("--small", help="without the largest sizes")] = False,
+) -> None:
+    """Measure against other designs and against the limit, on servers of its own; takes a quarter of an hour."""
+    from engine.bench.command import bench as run_bench
+
+    print(run_bench(folder, rounds=rounds, seconds=seconds, small=small))
 
 
 @app.command()

@@ -1,0 +1,14 @@
+"""How others keep seats: the designs that the seat engine is measured against, each as good as we can make it.
+
+A design is a class with
+
+    await open(url, connections)         connect
+    await prepare(showtimes, seats)      make that many showtimes, numbered from 1, of so many free seats
+    await claim(showtime, seats, who)    True if all of the seats are this person's now, False if none is
+    await release(showtime, seats, who)  give them back
+    await close()
+
+Seats are numbers from 0. Every hold ends by itself after `HOLD_S`. `loadtests.contest` drives any of them.
+"""
+
+HOLD_S = 600

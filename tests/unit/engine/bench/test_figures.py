@@ -1,0 +1,46 @@
+"""Ratios, and how they are told."""
+
+import json
+
+import pytest
+
+from engine.bench.figures import Figure, Run, as_json, as_page, as_text
+
+
+def figure(*ratios, limit, least):
+    """Give a figure of some rounds."""
+    return Figure(name="B4", what="a < b & c", ratios=ratios, limit=limit, least=least, sides={"a us": 3.0})
+
+
+@pytest.mark.parametrize(
+    ("limit", "least", "kept"), [(2.0, True, True), (2.1, True, False), (2.0, False, True), (1.9, False, False)]
+)
+def test_the_median_is_held_against_the_limit(limit, least, kept):
+    """At least, or at most."""
+    one = figure(1.0, 2.0, 9.0, limit=limit, least=least)
+    assert (one.median, one.kept) == (2.0, kept)
+    assert one.spread == 2.0
+
+
+def test_a_figure_without_a_limit_is_only_told():
+    """Neither kept nor missed."""
+    assert figure(1.0, limit=None, least=True).kept is None
+
+
+def test_a_run_is_told_as_text_json_and_a_page():
+    """With medians, limits, and what was left out; the page escapes what it is given."""
+    run = Run(
+        date="today",
+        commit="abc",
+        machine="2 cores",
+        rounds=2,
+        figures=(figure(2.0, 4.0, limit=3.5, least=False),),
+        not_measured=("B1",),
+    )
+    assert "B4       3.00   33%   <= 3.5  a < b & c  (a us 3)" in as_text(run)
+    assert "not measured: B1" in as_text(run)
+    (told,) = json.loads(as_json(run))["figures"]
+    assert (told["median"], told["kept"], told["ratios"]) == (3.0, True, [2.0, 4.0])
+    page = as_page(run)
+    assert "a &lt; b &amp; c" in page
+    assert page.count("<circle") == 2
