@@ -12,6 +12,8 @@ from tests.simulation.model.records import Hold
 CUSTOMERS = [bytes([0xC0 + number]) * 16 for number in range(5)]
 COOL_DOWN_RULES = (b"", b"", b"", b"\x00\x00\x00\x03\xe8", b"\x02\x00\x01\x00\x00")
 """Most claims come without one; then no free lapse and a pause of 1 s, and two free ones and a minute."""
+LOAD_TTL_MS = 600_000
+"""Longer than any game: a load ends by what is done, not because a test machine was slow."""
 POLICY = (600_000, 900_000, 1_800_000, 2_700_000, 4, 3, 5, -1_000, 3_600_000, 7_200_000, 90_000_000)
 RELATIVE_FROM = 7
 """The last four are relative to now."""
@@ -243,7 +245,7 @@ class Game(Both):
         self.generation += 1 if new_life and shown else 0
         self.loads += 1
         nonce = f"nonce{self.loads}"
-        answer = self.write("open_showtime", "begin", nonce, 15_000, int(shown is not None))
+        answer = self.write("open_showtime", "begin", nonce, LOAD_TTL_MS, int(shown is not None))
         if answer[0] != "loading":
             self.generation = old
             return

@@ -1,10 +1,12 @@
 """The same showtime in a real Redis: calls and a look at all its keys, in one round trip."""
 
 import socket
+from pathlib import Path
 from typing import Any
 
 import hiredis
 
+from engine.paths import LUA_DIR
 from engine.seats.keys import partition_key, partition_of, script_keys, showtime_key
 from engine.seats.scripts import load_scripts
 from tests.conftest import RedisServer
@@ -15,14 +17,14 @@ Command = tuple[Any, ...]
 
 
 class Real:
-    """A connection of its own to a server that is all the test's."""
+    """A connection of its own to a server that is all the test's; it runs the scripts of `lua`."""
 
-    def __init__(self, server: RedisServer) -> None:
+    def __init__(self, server: RedisServer, lua: Path = LUA_DIR) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(str(server.socket))
         self._socket.settimeout(30)
         self._reader = hiredis.Reader()
-        self._scripts = load_scripts(server.version)
+        self._scripts = load_scripts(server.version, lua)
         self._showtime = 0
         self._last_fact = b"0-0"
         self._heads: dict[str, Command] = {}
