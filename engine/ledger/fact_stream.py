@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis.asyncio
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError
 
 from engine.seats.keys import partition_key
 
@@ -58,12 +58,13 @@ class FactStreams:
 
     async def open(self, partitions: Iterable[int]) -> None:
         """Make the consumer group where it is missing, from the stream's beginning."""
-        for partition in partitions:
-            try:
-                await self._redis.xgroup_create(partition_key(partition, "facts"), GROUP, id="0", mkstream=True)
-            except ResponseError as error:
-                if not str(error).startswith("BUSYGROUP"):
-                    raise
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for partition in partitions:
+                pipeline.xgroup_create(partition_key(partition, "facts"), GROUP, id="0", mkstream=True)
+            answers = await pipeline.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, RedisError) and not str(answer).startswith("BUSYGROUP"):
+                raise answer
 
     async def read_new(self, partitions: Sequence[int], block_ms: int, count: int) -> list[Entry]:
         """Wait for entries that nobody has read; `count` bounds those of each partition."""

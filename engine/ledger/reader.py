@@ -43,6 +43,7 @@ class _Session:
     unread: set[int] = field(default_factory=set)
     to_trim: set[int] = field(default_factory=set)
     next_beat: float = 0.0
+    next_sign: float = 0.0
     next_trim: float = 0.0
 
 
@@ -144,13 +145,21 @@ class FactReader:
                 await self._process(session, entries)
                 session.to_trim.add(partition)
                 session.unread.discard(partition)
+                await self._give_sign(session)
         if time.monotonic() >= session.next_trim:
             session.next_trim = time.monotonic() + limits.TRIM_EVERY_MS / 1000
             for partition in sorted(session.to_trim):
                 await self._streams.trim(partition)
+                await self._give_sign(session)
             session.to_trim.clear()
             await self._find_strays(session)
         await self._close_gaps(session)
+
+    async def _give_sign(self, session: _Session) -> None:
+        """Beat amid many small steps: on a slow line all of them take longer than a worker may be silent."""
+        if time.monotonic() >= session.next_sign:
+            session.next_sign = time.monotonic() + limits.WORKER_BEAT_MS / 1000
+            await session.partitions.beat()
 
     async def _find_strays(self, session: _Session) -> None:
         """Notice entries that a predecessor took after we had looked for what it left."""

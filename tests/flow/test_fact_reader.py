@@ -17,6 +17,7 @@ from tests.ledgers import (
     numbered,
     reading_facts,
 )
+from tests.proxy import open_proxy
 
 PARTITION = partition_of(SHOWTIME)
 STREAM = partition_key(PARTITION, "facts")
@@ -53,6 +54,24 @@ async def test_a_worker_that_dies_between_commit_and_acknowledgement_repeats_not
     async with reading_facts(world, database_url, redis_url):
         await world.drained()
     assert await world.dump() == before
+
+
+@pytest.mark.one_redis("the line is slow, not the server")
+async def test_a_worker_that_takes_partitions_over_a_slow_line_is_not_taken_for_frozen(
+    world, database_url, redis_server
+):
+    """It says that it lives between its many small steps: else others would end it, take all, and be ended likewise."""
+
+    async def heard(times):
+        seen.update(await world.fetch("SELECT seen_at FROM workers"))
+        return len(seen) >= times
+
+    seen = set()
+    async with open_proxy(redis_server.socket) as line:
+        line.delay_s = 0.05
+        async with reading_facts(world, database_url, line.url):
+            await eventually(lambda: heard(1))
+            await eventually(lambda: heard(3), timeout_s=5)
 
 
 async def has_tickets(world, count):
@@ -141,17 +160,18 @@ async def test_a_flushed_redis_gets_its_consumer_group_again(world, database_url
 async def test_entries_taken_by_a_predecessor_after_the_takeover_are_found(world, database_url, redis_url, monkeypatch):
     """Schedule: a frozen predecessor reads once more under the shared name, and cannot commit what it read."""
     monkeypatch.setattr(reader_module.limits, "TRIM_EVERY_MS", 100)
-    async with reading_facts(world, database_url, redis_url) as reader:
-        await eventually(lambda: owns_all(reader))
-        fact = await world.paid(7, [3])
+    async with reading_facts(world, database_url, redis_url):
+        first, fact = numbered([await world.paid(6, [2]), await world.paid(7, [3])])
+        await world.append(first)
+        await eventually(lambda: has_tickets(world, 1))  # what was left before is behind the reader
         async with world.redis.pipeline(transaction=True) as pipeline:
             key = partition_key(PARTITION, "facts")
             pipeline.xadd(key, {b"showtime": b"0"})
             pipeline.xreadgroup(GROUP, "reader", {key: ">"})
             await pipeline.execute()
-        await world.append(*numbered([fact]))
+        await world.append(fact)
         await world.drained()
-    assert await has_tickets(world, 1)
+    assert await has_tickets(world, 2)
 
 
 async def test_a_gap_is_not_closed_over_an_entry_that_a_predecessor_took(world, database_url, redis_url, monkeypatch):
