@@ -20,9 +20,10 @@ CATALOGUE = read_catalogue()
 RUNS = int(os.environ.get("FAULTS_RUNS") or 1)
 SEED = int(os.environ.get("SEED") or 1)
 NAMED = [name for name in os.environ.get("FAULT", "").split(",") if name]
-CHOSEN = NAMED or list(CATALOGUE)
+CHOSEN = NAMED or sorted(CATALOGUE, key=lambda name: OWN_WORLD in CATALOGUE[name].needs)
+"""Those that share a world come first."""
 QUICK = [name for name, fault in CATALOGUE.items() if fault.quick]
-FAULT_TIMEOUT_S = 240
+FAULT_TIMEOUT_S = 600
 
 
 class Worlds:
@@ -40,22 +41,21 @@ class Worlds:
         print(f"FAULT={fault.name} SEED={seed}")
         line = {"fault": fault.name, "seed": seed}
         alone = OWN_WORLD in fault.needs
-        world = None if alone else self._shared
-        if world is None:
-            await self.close()
-            world = await self._stack.enter_async_context(open_world(self._folders.mktemp("w")))
-        self._shared = None
+        world, self._shared = self._shared, None
         try:
+            if alone or world is None:
+                await self.close()
+                world = await self._stack.enter_async_context(open_world(self._folders.mktemp("w")))
             await world.begin(seed)
             told = await fault.play(world, random.Random(f"{fault.name}:{seed}"))
             line |= {**await check(world), **(told or {}), "held": True}
         except BaseException as error:
             line |= {"held": False, "error": f"{type(error).__name__}: {error}"[:500]}
-            print(f"the world's logs: {world.folder}")
+            print(f"the world's logs: {world and world.folder}")
             raise
         finally:
             write_line(line)
-            if not line.get("held") or alone:
+            if alone or not line.get("held"):
                 await self.close()
         if not alone:
             self._shared = world

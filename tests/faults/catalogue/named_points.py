@@ -5,6 +5,7 @@ import contextlib
 
 from engine.seats.scripts import load_scripts
 from tests.faults.harness.faults import fault
+from tests.faults.harness.world import PATIENCE_S
 
 WAITS_FOR_HEADS = """
 SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
@@ -22,7 +23,7 @@ async def kill_after(world, chance, line_of, mark):
     victim = chance.choice(world.apis)
     line = line_of(victim)
     line.swallow_after = mark
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         await line.answer_swallowed()
     await victim.kill()
     line.heal()
@@ -102,7 +103,7 @@ async def kill_a_worker_after_a_commit(world, chance):
     """Any transaction of a worker is committed and the worker dies before it hears of it."""
     victim = chance.choice(world.workers)
     victim.postgres_line.swallow_after = b"COMMIT;"
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         await victim.postgres_line.answer_swallowed()
     await victim.kill()
     victim.postgres_line.heal()
@@ -116,7 +117,7 @@ async def kill_after_a_restock(world, chance):
     for line in lines:
         line.swallow_after = line_that_carries("restock_seats")
     waiting = [asyncio.create_task(line.answer_swallowed()) for line in lines]
-    done, rest = await asyncio.wait(waiting, timeout=40, return_when=asyncio.FIRST_COMPLETED)
+    done, rest = await asyncio.wait(waiting, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
     for task in rest:
         task.cancel()
     assert done, "nobody gave a ticket back"

@@ -23,6 +23,7 @@ from tests.faults.harness.load import Load
 from tests.faults.harness.parts import starved_s
 from tests.flow.town import environ_of
 from tests.oracle import read_book
+from tests.simulation import checker
 from tests.small_catalogue import SEATS
 
 CLAIM_WITHIN_S = 5
@@ -98,7 +99,10 @@ async def check(world) -> dict[str, Any]:
         "settled_s": round(settled_s, 2),
         "starved_s": round(starved, 2),
     }
-    wrong = await find_wrong(world)
+    history = await asyncio.to_thread(checker.check, seen.recorder.calls)
+    figures |= {"calls": history.calls, "undecided": len(history.undecided)}
+    wrong = [f"history: {violation}" for violation in history.violations]
+    wrong += await find_wrong(world)
     assert not wrong, "\n".join([json.dumps(figures), *wrong])
     return figures
 

@@ -8,10 +8,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from engine.errors import CommandError
-from tests.flow.town import START_TIMEOUT_S, Part
+from tests.flow.town import Part
 from tests.processes import wait_until
+
+START_TIMEOUT_S = 120
+"""A busy machine takes its time."""
 
 
 def family(pid: int) -> list[int]:
@@ -71,15 +75,22 @@ class Process(Part):
 
     async def ready(self) -> None:
         """Wait until it serves; of a worker, until it says that it works."""
-        await asyncio.to_thread(self.wait_ready)
-        if self.name.startswith("worker"):
-            working = await asyncio.to_thread(wait_until, self._says_that_it_works, START_TIMEOUT_S)
-            assert working, f"{self.name} does not begin to work, see {self._log}"
+        look = self._says_that_it_works if self._url is None else self._serves
+        ready = await asyncio.to_thread(wait_until, lambda: not self.alive or look(), START_TIMEOUT_S)
+        assert ready, f"{self.name} does not get ready, see {self._log}"
+        assert self.alive, f"{self.name} has ended, see {self._log}"
 
     def launch(self) -> None:
         """Start the process."""
         self._log_start = self._log.stat().st_size if self._log.exists() else 0
         super().launch()
+
+    def _serves(self) -> bool:
+        try:
+            with urlopen(self._url, timeout=1) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
 
     def _says_that_it_works(self) -> bool:
         with self._log.open("rb") as log:

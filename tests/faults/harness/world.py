@@ -53,7 +53,8 @@ FIRST_DAY = 2
 """From so many days ahead on, all that is given back is paid back whole."""
 WARM = 5
 """A fault begins when so many bookings of the run are confirmed."""
-WARM_TIMEOUT_S = 60
+PATIENCE_S = 150
+"""For buyers on a machine that is busy with other things."""
 
 
 class Lines:
@@ -119,18 +120,18 @@ class World:
         await self._put_on()
         self.load = Load(self, seed)
         self.load.start()
-        await self.load.seen.reaches("confirmed", WARM, WARM_TIMEOUT_S)
+        await self.load.seen.reaches("confirmed", WARM, PATIENCE_S)
         return self.load
 
     async def wait(self, seconds: float) -> None:
         """Let time pass, for the fault to do its harm in."""
         await asyncio.sleep(seconds)
 
-    async def claims(self, count: int, timeout_s: float = 30) -> None:
+    async def claims(self, count: int, timeout_s: float = PATIENCE_S) -> None:
         """Wait until so many more claims were answered."""
         await self.load.seen.reaches("claims", self.load.seen.counts["claims"] + count, timeout_s)
 
-    async def confirmed(self, count: int, timeout_s: float = 30) -> None:
+    async def confirmed(self, count: int, timeout_s: float = PATIENCE_S) -> None:
         """Wait until so many more bookings were seen as confirmed."""
         await self.load.seen.reaches("confirmed", self.load.seen.counts["confirmed"] + count, timeout_s)
 
