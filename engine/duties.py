@@ -106,6 +106,25 @@ class Duties:
                 ended += await self._expire_one(partition, int(showtime))
         return ended
 
+    async def drop_strangers(self) -> int:
+        """Remove what somebody has put in the place of a partition's stream or hint: it stops all of the partition.
+
+        Facts that the stream had are lost with it; money that waits for them finds that out (`find_lost_facts`).
+        """
+        partitions = self._partitions()
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for partition in partitions:
+                pipeline.xlen(partition_key(partition, "facts"))
+                pipeline.zcard(partition_key(partition, "lapses"))
+            answers = iter(await pipeline.execute(raise_on_error=False))
+        for partition in partitions:
+            for name in ("facts", "lapses"):
+                answer = next(answers)
+                if isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE"):
+                    log.error("key_of_another_type", key=partition_key(partition, name))
+                    await self._redis.delete(partition_key(partition, name))
+        return 0
+
     async def _expire_one(self, partition: int, showtime: int) -> int:
         try:
             return await self._seats.expire_holds(showtime, limits.LAPSES_PER_CALL_MAX)

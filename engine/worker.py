@@ -61,6 +61,7 @@ async def work(runtime: Runtime, stop: asyncio.Event) -> None:
     delivering = Delivering(runtime.pool, runtime.webhooks.addresses)
     plan: list[tuple[Work, int]] = [
         (duties.expire_holds, limits.EXPIRE_HOLDS_EVERY_MS),
+        (duties.drop_strangers, limits.DUTY_EVERY_MS),
         (duties.rebuild_showtimes, limits.REBUILD_EVERY_MS),
         (duties.settle_captures, limits.DUTY_EVERY_MS),
         (duties.restock_seats, limits.DUTY_EVERY_MS),

@@ -3,7 +3,7 @@ Load a showtime from the ledger, in steps, so that a big one does not stop Redis
 
 Nothing is seen of a load before its last step, and that step needs the nonce of the first: closing or freezing the
 showtime takes it away, and so does time. A fact told since the first step loses the load too: a cancelled showtime goes
-on restocking, and what the loader has read in the ledger is then of before.
+on restocking, and what the loader has read in the ledger is then of before. So does a key `lapses` of another type.
 
 KEYS     meta sold locked blocked owners holds deadlines customers checkouts loading lapses
 ARGV     1 generation to stamp  2 not_after_ms  3 request: always ''  4 step  5 nonce; then by step
@@ -59,7 +59,8 @@ elseif standing ~= nonce then
 end
 local seq_now = redis.pcall('HGET', keys.meta, 'seq')
 seq_now = type(seq_now) == 'string' and seq_now or ''
-if step == 'finish' and redis.call('HGET', keys.loading, 'seq') ~= seq_now then
+if step == 'finish' and (redis.call('HGET', keys.loading, 'seq') ~= seq_now
+  or type(redis.pcall('ZCARD', keys.lapses)) ~= 'number') then
   return {'load_lost', now_ms}
 end
 local packed, rules, blocked_runs, version

@@ -55,6 +55,21 @@ async def test_money_without_an_outcome_is_settled(house):
     assert await house.duties.settle_captures() == 0
 
 
+@pytest.mark.parametrize("name", ["facts", "lapses"])
+async def test_what_stands_in_the_place_of_a_partitions_key_is_removed(house, name):
+    """Overwritten with a text, the stream or the hint stops its partition until it is removed; sound keys stay."""
+    capture = await house.pay([0, 1])
+    await house.runtime.redis.set(partition_key(partition_of(house.showtime), name), "strange")
+    async with house.worker():
+        await house.duties.drop_strangers()
+        assert await house.runtime.redis.type(partition_key(partition_of(house.showtime), name)) != b"string"
+        await house.fetch("UPDATE captures SET settle_due = now()")
+        await house.duties.settle_captures()
+        assert await house.outcome(capture) == "TICKETS"
+        await house.duties.drop_strangers()
+        assert await house.runtime.redis.exists(partition_key(partition_of(house.showtime), "facts"))
+
+
 async def test_money_that_cannot_buy_its_seats_any_more_goes_back(house):
     """Its hold lapsed and somebody else has a seat of it: refused whole, once."""
     capture = await house.pay([0, 1])
