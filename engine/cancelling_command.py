@@ -16,8 +16,8 @@ from engine.ledger.partitions import APPLICATION
 from engine.ledger.queries import query
 from engine.orders.money import format_amount
 from engine.progress import Progress
+from engine.redis_clients import open_lane
 from engine.runtime import ANY_VERSION, close_pool
-from engine.seats.lane import Lane
 from engine.seats.scripts import load_scripts
 from engine.seats.seat_engine import SeatEngine
 from engine.settings import Settings
@@ -110,7 +110,7 @@ async def _open(settings: Settings) -> AsyncIterator[tuple[Ledger, SeatEngine]]:
     async with AsyncExitStack() as stack:
         pool = await open_pool(settings, application="seatlock-cancel")
         stack.push_async_callback(close_pool, pool)
-        lane = Lane(settings.redis_url, load_scripts, part="cancel", identify=Generations(pool).identify)
+        lane = open_lane(settings.redis_url, "cancel", Generations(pool))
         stack.push_async_callback(lane.close)
         await lane.start()
         yield Ledger(pool), SeatEngine(lane, load_scripts(ANY_VERSION), _restore)

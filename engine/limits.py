@@ -190,6 +190,8 @@ HOLDS_ENDED_PER_CALL_MAX = 25
 """Holds of a cancelled showtime that one call ends; each may write a fact."""
 FACTS_READ_BLOCK_MS = 500
 """How long the worker's reader waits for new facts before it looks at its other duties."""
+FACTS_AWAY_RETRY_MS = 500
+"""How long a partition whose node failed is left alone."""
 FACT_GAP_MS = 10 * SECOND_MS
 """A fact that waits so long for one before it waits for a lost one."""
 TRIM_EVERY_MS = 5 * SECOND_MS
@@ -227,6 +229,17 @@ LANE_SILENT_TICKS_MAX = 6
 """A connection that owes answers and is silent for so many ticks is given up."""
 NOSCRIPT_REPEATS_MAX = 8
 """How often one call is repeated after Redis had forgotten its script."""
+CLUSTER_LOOK_MS = 5_000
+"""How often the map of a cluster's slots is read anew when nothing seems amiss."""
+CLUSTER_LOOK_AMISS_MS = 200
+"""How often while a node cannot be reached, or nobody has a partition."""
+CLUSTER_ASK_MAX_MS = 500
+"""How long one node may take to tell who has which slots."""
+SENTINEL_ASK_MAX_MS = 500
+"""How long one sentinel may take to name the master."""
+REDIRECT_PAUSE_MIN_MS = 5
+REDIRECT_PAUSE_MAX_MS = 100
+"""Pauses between the tries of one call whose seats are on their way to another node grow from one to the other."""
 KEY_NAMES_CACHED_MAX = 16_384
 """Key names that a process keeps ready, per showtime and script."""
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import asyncpg
 import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from engine.accounts.attempts import Attempts
 from engine.accounts.issuer import Issuer
@@ -23,10 +21,11 @@ from engine.ledger.generations import Generations
 from engine.ledger.ledger import Ledger
 from engine.ledger.outcomes import Outcomes
 from engine.ledger.restore import Restorer
-from engine.limits import CALL_BUDGET_MS, REDIS_POOL_MAX, SECOND_MS
 from engine.orders.alternatives import Alternatives
 from engine.orders.orders import Orders
+from engine.redis_clients import open_lane, open_redis
 from engine.seats.lane import Lane
+from engine.seats.lanes import Lanes
 from engine.seats.scripts import load_scripts
 from engine.seats.seat_engine import SeatEngine
 from engine.settings import Settings
@@ -46,7 +45,7 @@ class Runtime:
     settings: Settings
     pool: asyncpg.Pool
     redis: redis.asyncio.Redis
-    lane: Lane
+    lane: Lane | Lanes
     seats: SeatEngine
     catalogue: Catalogue
     ledger: Ledger
@@ -92,7 +91,7 @@ async def open_runtime(settings: Settings, part: str) -> AsyncIterator[Runtime]:
         ticket_keys = load_ticket_keys(settings.ticket_keys)
         pool = await open_pool(settings, application=f"seatlock-{part}")
         stack.push_async_callback(close_pool, pool)
-        client = open_redis(settings)
+        client = open_redis(settings.redis_url)
         stack.push_async_callback(client.aclose)
         issuer = Issuer(settings) if settings.jwks_url else None
         if issuer is not None:
@@ -105,7 +104,7 @@ async def open_runtime(settings: Settings, part: str) -> AsyncIterator[Runtime]:
 
         ledger = Ledger(pool)
         catalogue = Catalogue(pool, settings)
-        lane = Lane(settings.redis_url, load_scripts, part=part, identify=Generations(pool).identify)
+        lane = open_lane(settings.redis_url, part, Generations(pool))
         stack.push_async_callback(lane.close)
 
         async def restore(showtime: int, why: str) -> None:
@@ -156,16 +155,3 @@ async def close_pool(pool: asyncpg.Pool) -> None:
             await pool.close()
     except TimeoutError:
         pool.terminate()
-
-
-def open_redis(settings: Settings) -> redis.asyncio.Redis:
-    """Make the client for all that is no script: streams, wake-ups, probes. It connects when first used."""
-    connections = redis.asyncio.BlockingConnectionPool.from_url(
-        settings.redis_url,
-        max_connections=REDIS_POOL_MAX,
-        timeout=CALL_BUDGET_MS / SECOND_MS,
-        socket_connect_timeout=CALL_BUDGET_MS / SECOND_MS,
-        # The callers know what may be sent twice; the client does not.
-        retry=Retry(NoBackoff(), 0),
-    )
-    return redis.asyncio.Redis.from_pool(connections)

@@ -26,6 +26,10 @@ SECRETS = (
 )
 """Fields that may also be given as `SEATLOCK_<NAME>_FILE`, the path of a file that holds the value."""
 
+CLUSTER = ("redis+cluster://", "rediss+cluster://")
+SENTINEL = ("redis+sentinel://", "rediss+sentinel://")
+"""What URLs of several servers begin with; `rediss` is TLS to each of them."""
+
 _DAY_S = limits.DAY_MS // limits.SECOND_MS
 BOUNDS: Mapping[str, tuple[int, int]] = {
     "database_pool_max": (1, limits.DATABASE_POOL_CEILING),
@@ -51,7 +55,7 @@ BOUNDS: Mapping[str, tuple[int, int]] = {
 }
 """The least and the most of each number; those of a policy are the same as in `PolicyOverrides`."""
 SCHEMES: Mapping[str, tuple[str, ...]] = {
-    "redis_url": ("redis://", "rediss://", "unix://"),
+    "redis_url": ("redis://", "rediss://", "unix://", *CLUSTER, *SENTINEL),
     "database_url": ("postgresql://", "postgres://"),
     "smtp_url": ("smtp://", "smtps://", "smtp+starttls://"),
     "message_webhook_url": ("https://", "http://"),

@@ -153,14 +153,19 @@ CREATE TABLE deployment (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
--- Each life of a Redis node that was ever seen. A new pair means that memory may have been lost.
+-- Each life of a Redis node that was ever seen. A new pair means that memory may have been lost. On a cluster each stay
+-- of a partition on a node is a life of its own: returning begins another one, so that the generations of a showtime
+-- only grow.
 CREATE TABLE generations (
     generation        integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     run_id            text NOT NULL,
     replication_id    text NOT NULL,
     seen_at           timestamptz NOT NULL DEFAULT now(),
-    UNIQUE (run_id, replication_id)
+    -- The partition that came to that node; NULL where one Redis has everything.
+    partition         smallint
 );
+CREATE UNIQUE INDEX generations_of_servers ON generations (run_id, replication_id) WHERE partition IS NULL;
+CREATE INDEX generations_of_partitions ON generations (partition, generation) WHERE partition IS NOT NULL;
 
 -- A booking enters the ledger with its first payment intent, or with the fact that ended it.
 CREATE TABLE bookings (

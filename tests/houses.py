@@ -5,11 +5,10 @@ import json
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
-import redis.asyncio
-
 from engine.duties import Duties
 from engine.ledger.reader import FactReader
 from engine.ledger.records import BookedSeat, GatewayEvent, Intent
+from engine.redis_clients import open_redis
 from engine.runtime import open_runtime
 from engine.seats.ids import parse_hold_id
 from engine.worker import layout_reader
@@ -35,23 +34,23 @@ class House:
             lambda: range(64),
         )
 
-    async def check_out(self, seats, subject=ANNA):
-        """Claim seats and check them out; gives the hold."""
-        hold = await self.seats.claim_seats(self.showtime, subject, seats)
+    async def check_out(self, seats, subject=ANNA, hold=None):
+        """Claim seats, unless `hold` has them, and check them out; gives the hold."""
+        hold = hold or await self.seats.claim_seats(self.showtime, subject, seats)
         checkout = {"subject": subject, "email": "a@example.org", "phone": None, "locale": "id", "currency": "IDR"}
         checkout["prices"] = PRICES
         hold, _ = await self.seats.check_out(parse_hold_id(hold.id), subject, json.dumps(checkout).encode())
         return hold
 
-    async def pay(self, seats, subject=ANNA):
+    async def pay(self, seats, subject=ANNA, hold=None):
         """Bring a booking to where its money is durable and no seat is sold yet; gives the capture."""
-        hold = await self.check_out(seats, subject)
+        hold = await self.check_out(seats, subject, hold)
         await self.seats.open_payment(parse_hold_id(hold.id), subject)
         layout = self.small.layout
         rows = [layout.seats[seat] for seat in seats]
         intent = Intent(
             booking_id=hold.id,
-            showtime=self.showtime,
+            showtime=hold.showtime,
             subject=subject,
             email="a@example.org",
             phone=None,
@@ -112,7 +111,7 @@ class House:
     async def worker(self, **options):
         """Read facts as a worker of its own."""
         settings = self.runtime.settings
-        async with redis.asyncio.Redis.from_url(settings.redis_url) as client:
+        async with open_redis(settings.redis_url) as client:
             reader = FactReader(settings.database_url, client, layout_reader(self.small.catalogue), **options)
             task = asyncio.create_task(reader.run())
             try:

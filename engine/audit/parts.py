@@ -10,8 +10,8 @@ from engine.catalogue.catalogue import Catalogue
 from engine.ledger.database import open_pool
 from engine.ledger.generations import Generations
 from engine.ledger.restore import Restorer
-from engine.runtime import ANY_VERSION, close_pool, open_redis
-from engine.seats.lane import Lane
+from engine.redis_clients import open_lane, open_redis
+from engine.runtime import ANY_VERSION, close_pool
 from engine.seats.scripts import load_scripts
 from engine.seats.seat_engine import SeatEngine
 from engine.settings import Settings
@@ -35,10 +35,10 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     async with AsyncExitStack() as stack:
         pool = await open_pool(settings, application="seatlock-audit")
         stack.push_async_callback(close_pool, pool)
-        client = open_redis(settings)
+        client = open_redis(settings.redis_url)
         stack.push_async_callback(client.aclose)
         catalogue = Catalogue(pool, settings)
-        lane = Lane(settings.redis_url, load_scripts, part="audit", identify=Generations(pool).identify)
+        lane = open_lane(settings.redis_url, "audit", Generations(pool))
         stack.push_async_callback(lane.close)
 
         async def restore(showtime: int, why: str) -> None:

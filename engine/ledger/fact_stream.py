@@ -4,7 +4,7 @@ The consumer group is `ledger`, and whoever holds a partition reads under one co
 what its predecessor left unacknowledged.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,19 @@ class FactStreams:
         for answer in answers:
             if isinstance(answer, RedisError) and not str(answer).startswith("BUSYGROUP"):
                 raise answer
+
+    async def begin(self, partitions: Sequence[int], count: int) -> AsyncIterator[tuple[int, list[Entry]]]:
+        """Begin to read partitions: give what is pending in each."""
+        for partition in partitions:
+            await self.open([partition])
+            yield partition, await self.read_pending(partition, count)
+
+    def failed(self) -> set[int]:
+        """Give partitions whose node failed since the last look; with one node for all, that is raised instead."""
+        return set()
+
+    def leave(self, partitions: Iterable[int]) -> None:
+        """Read these partitions no longer."""
 
     async def read_new(self, partitions: Sequence[int], block_ms: int, count: int) -> list[Entry]:
         """Wait for entries that nobody has read; `count` bounds those of each partition."""

@@ -20,11 +20,12 @@ from engine import limits
 from engine.cancellation import end_if_cancelled
 from engine.errors import Unavailable
 from engine.ledger.database import LOST, prepare_connection
-from engine.ledger.fact_stream import Entry, FactStreams
+from engine.ledger.fact_stream import Entry
 from engine.ledger.facts import Fact, UnnumberedEntry, decode_fact, readable
 from engine.ledger.outcomes import publish_outcomes
 from engine.ledger.partitions import APPLICATION, Partitions
 from engine.ledger.projector import Describe, Projection, close_gap, project, set_aside_entry
+from engine.ledger.spread_streams import fact_streams
 
 log = structlog.get_logger()
 
@@ -72,7 +73,7 @@ class FactReader:
         self._describe = describe
         self.worker = worker or uuid4()
         self._gap_s = gap_ms / 1000
-        self._streams = FactStreams(client)
+        self._streams = fact_streams(client)
         self.partitions: tuple[int, ...] = ()
 
     async def run(self) -> None:
@@ -105,6 +106,7 @@ class FactReader:
                 await asyncio.wait_for(partitions.leave(), CONNECT_TIMEOUT_S)
             raise
         finally:
+            self._streams.leave(partitions.owned)
             connection.terminate()
 
     async def _turn(self, session: _Session) -> None:
@@ -115,6 +117,7 @@ class FactReader:
         try:
             await self._look_after(session)
             await self._read(session)
+            session.unread.update(self._streams.failed() & set(self.partitions))
         except RedisError as error:
             log.warning("reader_without_redis", error=str(error))
             # An answer may have been lost after the entries were handed out: read everything pending again.
@@ -124,6 +127,7 @@ class FactReader:
     async def _beat(self, session: _Session) -> None:
         session.next_beat = time.monotonic() + limits.WORKER_BEAT_MS / 1000
         taken, given = await session.partitions.rebalance()
+        self._streams.leave(given)
         for partition in given:
             session.parked.pop(partition, None)
             session.to_trim.discard(partition)
@@ -136,9 +140,8 @@ class FactReader:
     async def _look_after(self, session: _Session) -> None:
         """Read what was left unacknowledged, close gaps that will not fill, trim."""
         if session.unread:
-            await self._streams.open(sorted(session.unread))
-            for partition in sorted(session.unread):
-                entries = await self._streams.read_pending(partition, limits.FACTS_PER_BATCH_MAX)
+            pending = self._streams.begin(sorted(session.unread), limits.FACTS_PER_BATCH_MAX)
+            async for partition, entries in pending:
                 read = {entry for _, entry, _ in entries}
                 parked = session.parked[partition]
                 session.parked[partition] = {entry: parked[entry] for entry in parked.keys() & read}

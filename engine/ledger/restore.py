@@ -23,6 +23,7 @@ from engine.ledger.lost_sales import append_lost_sales
 from engine.ledger.queries import query
 from engine.limits import CUSTOMERS_PER_PART_MAX, LOAD_POLL_MS, LOAD_WAIT_MS
 from engine.seats.keys import partition_of, showtime_key
+from engine.seats.partition_lane import PartitionLane
 from engine.seats.records import MetaStatus, ShowtimeLoad
 from engine.seats.seat_engine import SeatEngine
 
@@ -90,6 +91,7 @@ class Restorer:
         deadline = time.monotonic() + LOAD_WAIT_MS / 1000
         try:
             await self._stop_writers(showtime)
+            await self._renew(showtime)
             await self._drain.wait(showtime, deadline)
             if await append_lost_sales(self._pool, self._redis, self._lane(showtime).generation, showtime):
                 await self._drain.wait(showtime, deadline)
@@ -99,6 +101,20 @@ class Restorer:
 
     def _lane(self, showtime: int) -> Any:
         return self._seats.lane_for(partition_of(showtime))
+
+    async def _renew(self, showtime: int) -> None:
+        """Load under no generation that the showtime has outlived, or facts of it would be taken for old ones.
+
+        On a cluster its partition may have been on another node in between without our knowing.
+        """
+        lane = self._lane(showtime)
+        if not isinstance(lane, PartitionLane):
+            return
+        async with reading(self._pool) as connection:
+            heads = await connection.fetch(query("list_fact_heads"), showtime)
+        newest = max((row["generation"] for row in heads), default=0)
+        if newest > lane.generation:
+            await lane.renew(newest)
 
     async def _stop_writers(self, showtime: int) -> None:
         """Let no script change the showtime any more; a load in progress elsewhere is not disturbed."""
@@ -111,34 +127,50 @@ class Restorer:
             log.warning("showtime_not_stopped", showtime=showtime, error=str(error))
 
     async def _adopt(self, facts: Showtime, deadline: float) -> bool:
-        """Keep a showtime with its holds after a Redis restart, if nothing of it was lost."""
-        meta_key, blocked_key = showtime_key(facts.id, "meta"), showtime_key(facts.id, "blocked")
-        try:
-            stamp, seq, status = await self._redis.hmget(meta_key, "generation", "seq", "status")
-            blocked = await self._redis.get(blocked_key)
-        except ResponseError:
-            return False
-        if stamp is None or seq is None or status is None or blocked is None:
-            return False
-        generation = self._lane(facts.id).generation
-        if int(stamp) == generation:
-            return True
-        life = await self._later_life(facts.id, int(stamp))
-        if int(stamp) > generation and life["known"]:
-            raise Unavailable("redis_unavailable", "Redis was replaced, and this process has not met the new one yet.")
-        await self._drain.wait(facts.id, deadline)
-        known = await self._read_ledger(facts.id, int(stamp))
-        # Data of an earlier life can be as the ledger was at that life's end: sales of lives since then lack in it.
-        superseded = int(stamp) > generation or (await self._later_life(facts.id, int(stamp)))["later"]
-        whole = known["seq"] == int(seq) and known["status"] == status.decode() and known["blocked"] == _bits(blocked)
-        if superseded or not whole:
-            log.warning("showtime_incomplete", showtime=facts.id, seq=int(seq), ledger_seq=known["seq"])
-            return False
-        if not await self._seats.adopt_showtime(facts.id, int(stamp), int(seq), await self._count_load(facts.id)):
-            return False
+        """Keep a showtime with its holds after a Redis restart, if nothing of it was lost.
+
+        On a cluster it may have come from another node, and those who have not heard of it yet may go on selling there
+        under its old stamp: what changes while it is compared is compared again.
+        """
+        while True:
+            seen = await self._look(facts.id)
+            if seen is None:
+                return False
+            stamp, seq, status, blocked = seen
+            lane = self._lane(facts.id)
+            if stamp > lane.generation and (await self._later_life(facts.id, stamp))["known"]:
+                await lane.renew(stamp)
+            generation = lane.generation
+            if stamp == generation:
+                return True
+            await self._drain.wait(facts.id, deadline)
+            known = await self._read_ledger(facts.id, stamp)
+            # Data of an earlier life can be as the ledger was at that life's end: sales of lives since then lack in it.
+            superseded = stamp > generation or (await self._later_life(facts.id, stamp))["later"]
+            whole = known["seq"] == seq and known["status"] == status and known["blocked"] == blocked
+            if whole and not superseded:
+                loads = await self._count_load(facts.id)
+                if await self._seats.adopt_showtime(facts.id, stamp, seq, loads, generation):
+                    break
+            if await self._look(facts.id) == seen:
+                log.warning("showtime_incomplete", showtime=facts.id, seq=seq, ledger_seq=known["seq"])
+                return False
+            if time.monotonic() > deadline:
+                raise Unavailable("showtime_frozen", "The showtime changes while it is being adopted.")
         await self._renew_policy(facts)
-        log.info("showtime_adopted", showtime=facts.id, generation=generation, seq=int(seq))
+        log.info("showtime_adopted", showtime=facts.id, generation=generation, seq=seq)
         return True
+
+    async def _look(self, showtime: int) -> tuple[int, int, str, frozenset[int]] | None:
+        """Read what Redis has of a showtime: stamp, seq, status, blocked seats; None if that cannot be adopted."""
+        try:
+            stamp, seq, status = await self._redis.hmget(showtime_key(showtime, "meta"), "generation", "seq", "status")
+            blocked = await self._redis.get(showtime_key(showtime, "blocked"))
+            if stamp is None or seq is None or status is None or blocked is None:
+                return None
+            return int(stamp), int(seq), status.decode(), _bits(blocked)
+        except (ResponseError, ValueError):
+            return None  # of another type, or no numbers
 
     async def _later_life(self, showtime: int, generation: int) -> Any:
         async with reading(self._pool) as connection:
@@ -157,6 +189,7 @@ class Restorer:
 
     async def _load(self, showtime: int, deadline: float, *, force: bool, again: bool) -> None:
         """Load until it stays: `force` what is loaded, `again` even if it is sound."""
+        await self._renew(showtime)
         # The wait that may be long comes before the nonce, which would keep others from loading if we gave up.
         await self._drain.wait(showtime, deadline)
         nonce = uuid4().hex  # the same at each try: one that was lost to a fact must not keep the next one waiting
@@ -177,7 +210,10 @@ class Restorer:
 
     async def _is_sound(self, showtime: int) -> bool:
         """Whether the showtime can be used: it is read without a restore, and not under rebuilding."""
-        status = await self._redis.hget(showtime_key(showtime, "meta"), "status")
+        try:
+            status = await self._redis.hget(showtime_key(showtime, "meta"), "status")
+        except ResponseError:
+            return False  # of another type: nothing but a load replaces it
         return status != b"rebuilding" and await self._seats.peek_seats(showtime) is not None
 
     async def _install(self, showtime: int, nonce: str, deadline: float) -> bool:
@@ -186,7 +222,8 @@ class Restorer:
         await self._drain.wait(showtime, deadline)
         facts = await self._catalogue.read_showtime(showtime)
         loads = await self._count_load(showtime)
-        known = await self._read_ledger(showtime, self._lane(showtime).generation)
+        generation = self._lane(showtime).generation
+        known = await self._read_ledger(showtime, generation)
         bought = list(known["bought"].items())
         for start in range(0, len(bought), CUSTOMERS_PER_PART_MAX):
             part = dict(bought[start : start + CUSTOMERS_PER_PART_MAX])
@@ -195,6 +232,7 @@ class Restorer:
         load = ShowtimeLoad(
             status=known["status"],
             seats=known["seats"],
+            generation=generation,
             seq=known["seq"],
             loads=loads,
             sold=known["sold"],

@@ -70,6 +70,16 @@ def partition_of(showtime: int) -> int:
     return crc32(b"%d" % showtime) % PARTITIONS
 
 
+@cache
+def _partitions_by_tag() -> dict[str, int]:
+    return {tag: partition for partition, tag in enumerate(partition_tags())}
+
+
+def partition_of_key(key: str) -> int:
+    """Give the partition whose hash tag a key has."""
+    return _partitions_by_tag()[key[key.index("{") + 1 : key.index("}")]]
+
+
 def partition_key(partition: int, name: str) -> str:
     """Build a key of a partition; `name` is one of `PARTITION_KEYS`."""
     assert name in PARTITION_KEYS, name

@@ -26,6 +26,7 @@ from engine.seats.handshake import Identity, greet
 from engine.seats.redis_clock import RedisClock
 from engine.seats.redis_errors import DEFINITE, DEMOTED, RedisError
 from engine.seats.scripts import Script
+from engine.seats.slot_map import REDIRECTS, Redirected, redirect_of
 from engine.seats.watch import was_answered, watch
 
 log = structlog.get_logger()
@@ -37,12 +38,13 @@ class Lane:
     """One connection to one Redis node; made once per process and started inside its event loop.
 
     Args:
-        url: `redis://`, `rediss://` or `unix://`.
+        url: `redis://`, `rediss://` or `unix://`; or the address of a node.
         load_scripts: gives the scripts, by name, that suit a server's version.
         part: the part of the system that this process is; names the connection `seatlock-<part>-<pid>`.
         identify: asked when Redis is not the one seen last, with (run id, replication id); gives the generation of
             that pair, and raises Unavailable (`ledger_unavailable`) when the ledger cannot tell.
         queue_max: calls that may wait for an answer; one more is `overloaded`.
+        on_redirect: told, once for each such answer, that the node has not (or not yet) what was asked for.
 
     Raises:
         CommandError: the URL names no Redis.
@@ -50,14 +52,16 @@ class Lane:
 
     def __init__(
         self,
-        url: str,
+        url: str | Address,
         load_scripts: Callable[[tuple[int, ...]], Mapping[str, Script]],
         *,
         part: str,
         identify: Callable[[str, str], Awaitable[int]],
         queue_max: int = limits.LANE_QUEUE_MAX,
+        on_redirect: Callable[[Redirected], None] | None = None,
     ) -> None:
-        self._address = Address(url)
+        self._address = Address(url) if isinstance(url, str) else url
+        self._on_redirect = on_redirect
         self._load_scripts = load_scripts
         self._client_name = f"seatlock-{part}-{os.getpid()}"
         self._ask_generation = identify
@@ -76,6 +80,11 @@ class Lane:
 
     # --- Calls
 
+    def lane_for(self, partition: int) -> "Lane":
+        """Give the lane to the node that has a partition: one node has them all, and the answer may be kept."""
+        assert 0 <= partition < limits.PARTITIONS
+        return self
+
     def call(self, name: str, keys: Sequence[Argument], args: Sequence[Argument]) -> "asyncio.Future[list[Any]]":
         """Run a script.
 
@@ -87,6 +96,7 @@ class Lane:
                 connection was lost while the call was out); `ledger_unavailable` (definite: nobody can say which
                 Redis this is).
             RedisError: (from the future) the script failed; what it had written stays.
+            Redirected: (an Unavailable, from the future) the seats are on another node of a cluster.
         """
         connection = self._connection
         if connection is None:
@@ -96,6 +106,27 @@ class Lane:
         future = connection.new_future()
         self._send(connection, future, name, keys, args)
         return future
+
+    def call_asking(self, name: str, keys: Sequence[Argument], args: Sequence[Argument]) -> "asyncio.Future[list[Any]]":
+        """As `call`, of a node that is just getting the slot: it serves what follows ASKING, in the same write."""
+        self.tell("ASKING")
+        return self.call(name, keys, args)
+
+    async def follow(
+        self,
+        redirect: Redirected,
+        name: str,  # noqa: ARG002 -- as of the lane to a partition of a cluster, like the others
+        keys: Sequence[Argument],  # noqa: ARG002
+        arguments: Callable[[], Sequence[Argument]],  # noqa: ARG002
+        *,
+        reads: bool,  # noqa: ARG002
+    ) -> list[Any]:
+        """Go on with a call that was redirected: not from here, which is no cluster to us."""
+        raise redirect
+
+    async def renew(self, above: int) -> None:  # noqa: ARG002 -- the same
+        """Learn the generation that a showtime was stamped with meanwhile: here our own would be another Redis'."""
+        raise Unavailable("redis_unavailable", "Redis was replaced, and this process has not met the new one yet.")
 
     def tell(self, *words: str | int) -> None:
         """Send a plain command whose answer nobody needs; dropped while there is no connection or much to do."""
@@ -130,6 +161,11 @@ class Lane:
     def trouble(self) -> Unavailable | None:
         """Why calls are refused now; None while they are sent, or wait for a first try to connect."""
         return self._trouble
+
+    @property
+    def identity(self) -> Identity | None:
+        """Which Redis this lane speaks to now; None while it speaks to none."""
+        return None if self._connection is None else self._identity
 
     def _send(
         self,
@@ -276,6 +312,12 @@ class Lane:
         future, packed, script, repeats = slot
         if error.word in DEMOTED:
             asyncio.get_running_loop().call_soon(connection.abort, "Redis is no master any more")
+        if error.word in REDIRECTS and self._on_redirect is not None:
+            redirect = redirect_of(error.word, str(error), self._address.host)
+            self._on_redirect(redirect)
+            if not future.done():
+                future.set_exception(redirect)
+            return
         if future.done():
             return
         if script is None:

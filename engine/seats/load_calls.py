@@ -64,12 +64,15 @@ class LoadCalls(ScriptCalls):
             _bitmap(load.sold, load.seats),
             _bitmap(load.blocked, load.seats),
             bytes(owners),
+            generation=load.generation,
         )
         if answer[0] in (b"opened", b"load_lost"):
             return bool(answer[0] == b"opened")
         raise refusal_of(answer, showtime)
 
-    async def adopt_showtime(self, showtime: int, old_generation: int, old_seq: int, loads: int) -> bool:
+    async def adopt_showtime(
+        self, showtime: int, old_generation: int, old_seq: int, loads: int, generation: int | None = None
+    ) -> bool:
         """Stamp a showtime, whose data was proved complete up to (old_generation, old_seq), with this generation.
 
         Args:
@@ -79,7 +82,7 @@ class LoadCalls(ScriptCalls):
             False if it is not (any more) what was proved, not loaded, or damaged: then it must be loaded.
         """
         answer = await self._write_once(
-            "adopt_showtime", showtime, (old_generation, old_seq, first_owner_number(loads))
+            "adopt_showtime", showtime, (old_generation, old_seq, first_owner_number(loads)), generation=generation
         )
         if answer[0] == b"adopted":
             return True
@@ -87,8 +90,8 @@ class LoadCalls(ScriptCalls):
             return False
         raise refusal_of(answer, showtime)
 
-    async def _load_step(self, showtime: int, *args: bytes | str | int) -> list[Any]:
-        return await self._write_once("open_showtime", showtime, args)
+    async def _load_step(self, showtime: int, *args: bytes | str | int, generation: int | None = None) -> list[Any]:
+        return await self._write_once("open_showtime", showtime, args, generation=generation)
 
 
 def first_owner_number(loads: int) -> int:

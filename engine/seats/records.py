@@ -142,6 +142,7 @@ class ShowtimeLoad(msgspec.Struct, frozen=True):
     Attributes:
         seats: how many the layout has.
         seq: number of the last fact that the ledger has applied of the generation to be stamped; 0 for a new one.
+        generation: to be stamped; None for that of the lane.
         loads: how often this showtime was loaded before and now; sale and owner numbers start anew from it.
         sold: seat -> number of the sale that it belongs to.
         blocked: seats out of sale.
@@ -154,6 +155,7 @@ class ShowtimeLoad(msgspec.Struct, frozen=True):
     sold: dict[int, int]
     blocked: frozenset[int]
     policy: Policy
+    generation: int | None = None
 
 
 class LoadBegun(msgspec.Struct, frozen=True):

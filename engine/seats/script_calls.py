@@ -12,9 +12,12 @@ from engine.seats.answers import NEEDS_RESTORE, Answer
 from engine.seats.connection import Argument
 from engine.seats.keys import REQUEST_KEY, partition_of, script_keys
 from engine.seats.lane import Lane
+from engine.seats.lanes import Lanes
+from engine.seats.partition_lane import PartitionLane
 from engine.seats.records import Request
 from engine.seats.redis_errors import RedisError
 from engine.seats.scripts import Script
+from engine.seats.slot_map import Redirected
 
 NOT_REMEMBERED = Request()
 
@@ -22,7 +25,7 @@ NOT_REMEMBERED = Request()
 class Route(msgspec.Struct, frozen=True):
     """How a script reaches a showtime: the lane to its node, its keys, where among them the request's key stands."""
 
-    lane: Lane
+    lane: Lane | PartitionLane
     keys: tuple[bytes, ...]
     request_at: int
 
@@ -31,25 +34,20 @@ class ScriptCalls:
     """What every part of the seat engine is built on.
 
     Args:
-        lane: to the Redis that has the showtimes.
+        lane: to the Redis that has the showtimes, or to all nodes of a cluster.
         scripts: by name, of any server version: only their key names are used here.
         restore: brings a showtime's state in Redis in line with the ledger, given its number and the word why:
             `not_loaded`, `stale_generation` or `damaged`. Its Refusal or Unavailable goes to the caller.
     """
 
     def __init__(
-        self, lane: Lane, scripts: Mapping[str, Script], restore: Callable[[int, str], Awaitable[None]]
+        self, lane: Lane | Lanes, scripts: Mapping[str, Script], restore: Callable[[int, str], Awaitable[None]]
     ) -> None:
-        self._lane = lane
+        self.lane_for = lane.lane_for
         self._scripts = scripts
         self._restore = restore
         self._restoring: dict[int, asyncio.Task[None]] = {}
         self._route = lru_cache(limits.KEY_NAMES_CACHED_MAX)(self._find_route)
-
-    def lane_for(self, partition: int) -> Lane:
-        """Give the lane to the node that has a partition: one node has them all, and the answer may be kept."""
-        assert 0 <= partition < limits.PARTITIONS
-        return self._lane
 
     def _find_route(self, name: str, showtime: int) -> Route:
         names = self._scripts[name].keys
@@ -74,9 +72,14 @@ class ScriptCalls:
         return answer
 
     async def _write_once(
-        self, name: str, showtime: int, args: Sequence[Argument], request: Request | None = None
+        self,
+        name: str,
+        showtime: int,
+        args: Sequence[Argument],
+        request: Request | None = None,
+        generation: int | None = None,
     ) -> Answer:
-        """Run a writing script with the common arguments: generation, not_after_ms, request."""
+        """Run a writing script with the common arguments: generation (ours if none is given), not_after_ms, request."""
         route: Route = self._route(name, showtime)
         lane, keys = route.lane, route.keys
         memory = ""
@@ -87,12 +90,21 @@ class ScriptCalls:
             if request.id:
                 at = route.request_at
                 keys = (*keys[:at], keys[at] + request.id.encode(), *keys[at + 1 :])
+        stamp = lane.generation if generation is None else generation
         not_after_ms = lane.now_ms() + limits.CALL_BUDGET_MS
         with timings.spent("redis"):
             try:
-                return await lane.call(name, keys, (lane.generation, not_after_ms, memory, *args))
+                return await lane.call(name, keys, (stamp, not_after_ms, memory, *args))
             except RedisError as error:
                 return _damaged(error)
+            except Redirected as redirect:
+                moved = redirect
+
+            def arguments() -> Sequence[Argument]:
+                stamp = lane.generation if generation is None else generation
+                return (stamp, lane.now_ms() + limits.CALL_BUDGET_MS, memory, *args)
+
+            return await _followed(route, moved, name, keys, arguments, reads=False)
 
     async def _read(self, name: str, showtime: int, args: Sequence[Argument]) -> Answer:
         """Run a reading script, after a restore once more; its only common argument is the generation."""
@@ -109,6 +121,10 @@ class ScriptCalls:
                 return await route.lane.call(name, route.keys, (route.lane.generation, *args))
             except RedisError as error:
                 return _damaged(error)
+            except Redirected as redirect:
+                moved = redirect
+            arguments = lambda: (route.lane.generation, *args)  # noqa: E731
+            return await _followed(route, moved, name, route.keys, arguments, reads=True)
 
     async def _restored(self, showtime: int, why: str) -> None:
         """Restore a showtime, once for all callers that need it now; none of them can cancel it for the others."""
@@ -125,6 +141,21 @@ class ScriptCalls:
         del self._restoring[showtime]
         if not done.cancelled():
             done.exception()  # Seen, also when every caller has left.
+
+
+async def _followed(
+    route: Route,
+    redirect: Redirected,
+    name: str,
+    keys: Sequence[Argument],
+    arguments: Callable[[], Sequence[Argument]],
+    *,
+    reads: bool,
+) -> Answer:
+    try:
+        return await route.lane.follow(redirect, name, keys, arguments, reads=reads)
+    except RedisError as error:
+        return _damaged(error)
 
 
 def _damaged(error: RedisError) -> Answer:

@@ -7,6 +7,7 @@ from engine.seats.answers import refusal_of, seat_map_of, unchanged_map
 from engine.seats.connection import Argument
 from engine.seats.ids import subject_key
 from engine.seats.lane import Lane
+from engine.seats.lanes import Lanes
 from engine.seats.records import MetaStatus, Policy, Request, SeatMap
 from engine.seats.script_calls import ScriptCalls
 from engine.seats.scripts import Script
@@ -17,7 +18,7 @@ class ShowtimeCalls(ScriptCalls):
     """What concerns all seats of a showtime. Raises Unavailable as `ScriptCalls` says."""
 
     def __init__(
-        self, lane: Lane, scripts: Mapping[str, Script], restore: Callable[[int, str], Awaitable[None]]
+        self, lane: Lane | Lanes, scripts: Mapping[str, Script], restore: Callable[[int, str], Awaitable[None]]
     ) -> None:
         super().__init__(lane, scripts, restore)
         self._history = SeatMapHistory()

@@ -67,7 +67,7 @@ def test_a_secret_may_lie_in_a_file(tmp_path, name):
         ({"SEATLOCK_HOLDS_PER_CUSTOMER_MAX": "0"}, "SEATLOCK_HOLDS_PER_CUSTOMER_MAX must be between 1 and 20"),
         (
             {"SEATLOCK_REDIS_URL": "http://:s3cret@x"},
-            "SEATLOCK_REDIS_URL must begin with redis:// or rediss:// or unix://$",
+            r"SEATLOCK_REDIS_URL must begin with redis:// or rediss:// or unix:// or redis\+cluster:// or ",
         ),
         ({"SEATLOCK_DATABASE_URL": "s3cret"}, "SEATLOCK_DATABASE_URL must begin with postgresql:// or postgres://$"),
         ({"SEATLOCK_TOKEN_TTL_S": "0"}, "SEATLOCK_TOKEN_TTL_S must be between 1 and "),
