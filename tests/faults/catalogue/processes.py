@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import random
 import resource
+import signal
 from pathlib import Path
 
 from engine.limits import SECOND_MS, WORKER_STALE_MS
 from tests.faults.harness.faults import fault
+from tests.faults.harness.load import BUYERS
 from tests.faults.harness.parts import family
 from tests.faults.harness.world import HOLD_TTL_S, PAYMENT_TTL_S
 
@@ -161,7 +163,8 @@ async def restart_all_in_turn(world, chance):
     unserved = world.load.seen.counts["unserved"]
     for part in parts:
         await part.end()
-        assert part.process.returncode == 0, f"{part.name} ended with {part.process.returncode}"
+        # uvicorn ends itself by the signal that it was told to end by.
+        assert part.process.returncode in (0, -signal.SIGTERM), f"{part.name} ended with {part.process.returncode}"
         await revive(part)
         await world.claims(3)
     return {"unserved_in_restart": world.load.seen.counts["unserved"] - unserved}
@@ -175,8 +178,8 @@ async def do_without_workers(world, chance):
     await world.wait(chance.uniform(2, PAYMENT_TTL_S + 2))
     late = world.load.seen.counts["confirmed"] - confirmed
     await revive(*world.workers)
-    # Those that were in the ledger already may have been read a moment later.
-    assert late <= len(world.load.seen.confirmed) / 2, f"{late} sales were confirmed without a worker"
+    # What was in the ledger already, each buyer may have read a moment later.
+    assert late <= BUYERS, f"{late} sales were confirmed without a worker"
 
 
 @fault("swizzled", holds="no order of standing still and going on makes two owners, or forgets one")
