@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from tests.simulation.history import EVERY_SHOWTIME, MARKS, Call
 from tests.simulation.preparing import prepare
 from tests.simulation.search import EXPLAINED, GAVE_UP, Search
-from tests.simulation.steps import OBSERVERS, Violation
+from tests.simulation.steps import Violation
 
 TRIES_PER_STEP = 30
 TRIES_MIN = 20_000
@@ -164,5 +164,5 @@ def _told(made, search, what):
     near.sort(key=lambda call: call.start)
     stands = {seat: search.shown.get(seat) for seat in sorted(seats, key=str)[:10]}
     told = f"{what}: {stuck.kind} of seats {stands}"
-    unique = {id(call): call for call in near[-3 * NEIGHBOURS :] if call.op not in OBSERVERS}
+    unique = {id(call): call for call in near[-3 * NEIGHBOURS :]}
     return Violation(made.showtime, told, (*list(unique.values())[-NEIGHBOURS:], stuck.call))
