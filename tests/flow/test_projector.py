@@ -103,15 +103,19 @@ async def test_a_sale_for_a_showtime_cancelled_meanwhile_is_refunded(world, data
     assert await world.ledger.read_outcome("fake", "s7") == "REFUND"
 
 
-async def test_a_sale_after_its_money_was_refused_gives_the_seats_back(world, database_url, redis_url):
-    """Whoever decided first, the money goes back once, and no live ticket is left without money."""
+@pytest.mark.parametrize("reason", ["seats_taken", "hold_changed"])
+async def test_a_sale_after_its_money_was_refused_gives_the_seats_back(reason, world, database_url, redis_url):
+    """Whoever decided first, the money goes back once, and no live ticket is left without money.
+
+    With `hold_changed` the booking waits for other money, and shows nothing of it.
+    """
     fact = await world.paid(7, [3])
-    assert await world.ledger.refuse_capture("fake", "s7", "seats_taken") == "REFUND"
+    assert await world.ledger.refuse_capture("fake", "s7", reason) == "REFUND"
     await world.append(*numbered([fact]))
     async with reading_facts(world, database_url, redis_url):
         await world.drained()
     assert await world.fetch("SELECT status, restock_due IS NULL FROM tickets") == [("REFUNDED", False)]
-    assert await world.fetch("SELECT amount_minor, reason FROM refunds") == [(PRICE_MINOR, "seats_taken")]
+    assert await world.fetch("SELECT amount_minor, reason FROM refunds") == [(PRICE_MINOR, reason)]
 
 
 async def test_a_restock_clears_what_was_due_only_of_its_sale(world, database_url, redis_url):
