@@ -5,14 +5,18 @@ from datetime import timedelta
 from typing import Any
 
 from engine.audit.records import Bought, LedgerShowtime
+from engine.ledger.database import to_ms
 from engine.ledger.queries import query
-from engine.limits import AUDIT_OVERDUE_MS, AUDIT_STATEMENT_TIMEOUT_S
+from engine.limits import AUDIT_OVERDUE_MS, AUDIT_STATEMENT_TIMEOUT_S, KEYS_OUTLIVE_SHOW_MS, SECOND_MS
 from engine.seats.ids import subject_key
 
 Heads = dict[int, dict[int, int]]
 """The last applied seq by showtime and generation."""
 
 OVERDUE = timedelta(milliseconds=AUDIT_OVERDUE_MS)
+TERMS = ("hold_ttl", "payment_ttl")
+"""Terms that hold as they are set; the longer ones are stretched where they contradict these."""
+COUNTS = ("seats_per_hold_max", "holds_per_customer_max", "seats_per_customer_max")
 
 
 async def fetch(connection: Any, name: str, *args: Any) -> list[Any]:
@@ -38,6 +42,7 @@ async def read_showtimes(connection: Any, showtimes: Sequence[int]) -> dict[int,
             rebuild=row["reason"] or "",
             overdue=bool(row["overdue"] and row["automatic"]),
             heads=heads.get(row["id"], {}),
+            rules=_rules(row),
         )
         for row in await fetch(connection, "audit_showtimes", showtimes, OVERDUE)
     }
@@ -54,3 +59,13 @@ async def read_showtimes(connection: Any, showtimes: Sequence[int]) -> dict[int,
         bought = Bought(row["live"], row["leaving"], row["ever"])
         found[row["showtime_id"]].bought[subject_key(row["subject"])] = bought
     return found
+
+
+def _rules(row: Any) -> dict[str, int]:
+    """Give the policy as far as the ledger has it; other numbers are settings of the processes that load showtimes."""
+    known = row["policy"]
+    rules = {f"{name}_ms": known[f"{name}_s"] * SECOND_MS for name in TERMS if f"{name}_s" in known}
+    rules |= {name: known[name] for name in COUNTS if name in known}
+    for name in ("sales_open", "sales_stop", "ends"):
+        rules[f"{name}_ms"] = to_ms(row[f"{name}_at"])
+    return rules | {"keys_until_ms": rules["ends_ms"] + KEYS_OUTLIVE_SHOW_MS}

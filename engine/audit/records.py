@@ -117,6 +117,7 @@ class LedgerShowtime(msgspec.Struct, kw_only=True):
         leaving: the same of seats that go back to stock now.
         blocked: seats out of sale; `moving`: those of blocks that Redis is being told of.
         bought: by the key that Redis knows the customer by.
+        rules: those numbers of the policy that the ledger knows, by name.
     """
 
     number: int
@@ -130,3 +131,4 @@ class LedgerShowtime(msgspec.Struct, kw_only=True):
     blocked: set[int] = msgspec.field(default_factory=set)
     moving: set[int] = msgspec.field(default_factory=set)
     bought: dict[bytes, Bought] = {}
+    rules: dict[str, int] = {}

@@ -3,8 +3,18 @@
 What is on its way is passed over: seats that go back to stock, blocks that Redis is being told of, and facts.
 """
 
+import struct
+
 from engine.audit.records import Bought, Difference, LedgerShowtime, RedisShowtime
 from engine.audit.seats_check import Seats, bought_counts, check_seats, damage, read_seats
+
+POLICY = struct.Struct(">IIIIHHHQQQQ")
+RULES = (
+    *("hold_ttl_ms", "payment_ttl_ms", "hold_max_ms", "claim_max_ms"),
+    *("seats_per_hold_max", "holds_per_customer_max", "seats_per_customer_max"),
+    *("sales_open_ms", "sales_stop_ms", "ends_ms", "keys_until_ms"),
+)
+"""What is packed in `policy`, in this order (lua/include/formats.lua)."""
 
 
 def check_showtime(state: RedisShowtime, ledger: LedgerShowtime, heads_before: dict[int, int]) -> list[Difference]:
@@ -28,6 +38,7 @@ def check_showtime(state: RedisShowtime, ledger: LedgerShowtime, heads_before: d
     return [
         *check_seats(state, seats),
         *_check_status(state, ledger),
+        *_check_policy(state, ledger),
         *_check_sold(seats, ledger),
         *_check_blocked(seats, ledger),
         *_check_bought(bought_counts(state), ledger),
@@ -38,6 +49,18 @@ def check_showtime(state: RedisShowtime, ledger: LedgerShowtime, heads_before: d
 def _check_status(state: RedisShowtime, ledger: LedgerShowtime) -> list[Difference]:
     found = state.meta[b"status"].decode(errors="backslashreplace")
     return [] if found == ledger.status else [_difference(ledger, "status_differs", "key meta", ledger.status, found)]
+
+
+def _check_policy(state: RedisShowtime, ledger: LedgerShowtime) -> list[Difference]:
+    packed = state.meta[b"policy"]
+    if len(packed) != POLICY.size:
+        return [_difference(ledger, "damaged", "key meta", f"{POLICY.size} bytes of policy", f"{len(packed)}")]
+    told = dict(zip(RULES, POLICY.unpack(packed), strict=True))
+    return [
+        _difference(ledger, "policy_differs", "key meta", f"{name} {wanted}", f"{name} {told[name]}")
+        for name, wanted in ledger.rules.items()
+        if told[name] != wanted
+    ]
 
 
 def _check_sold(seats: Seats, ledger: LedgerShowtime) -> list[Difference]:

@@ -130,6 +130,10 @@ def count_plants(house):
         "a count of facts behind": (lambda: redis.hset(key["meta"], "seq", 1), {("seq_behind", "generation 1")}),
         "a count of facts ahead": (lambda: redis.hset(key["meta"], "seq", 3), {("seq_ahead", "generation 1")}),
         "another status": (lambda: redis.hset(key["meta"], "status", "frozen"), {("status_differs", "key meta")}),
+        "other times of sale": (
+            lambda: redis.hset(key["meta"], "policy", struct.pack(">IIIIHHHQQQQ", *11 * [1])),
+            {("policy_differs", "key meta")},
+        ),
         "a rebuilding without end": (
             lambda: redis.hset(key["meta"], "status", "rebuilding"),
             {("status_differs", "key meta")},
@@ -149,6 +153,7 @@ def damage_plants(house):
         "a map cut short": (lambda: redis.set(key["sold"], b"x"), {("damaged", "key sold")}),
         "a sentinel lost": (lambda: redis.hdel(key["customers"], "0"), {("damaged", "key customers")}),
         "a key of another type": (lambda: redis.set(key["holds"], "x"), {("damaged", "key holds")}),
+        "rules cut short": (lambda: redis.hset(key["meta"], "policy", "x"), {("damaged", "key meta")}),
         "half of meta": (lambda: redis.hdel(key["meta"], "fence"), {("damaged", "key meta")}),
     }
 

@@ -1,9 +1,9 @@
-"""What Redis counts for each customer, against the ledger that moves a guest's tickets to an account."""
+"""What Redis counts for each customer, against the ledger that moves a guest's tickets to an account; and the rules."""
 
 import pytest
 
-from engine.audit.records import Bought, LedgerShowtime
-from engine.audit.sales_check import _check_bought
+from engine.audit.records import Bought, LedgerShowtime, RedisShowtime
+from engine.audit.sales_check import POLICY, RULES, _check_bought, _check_policy
 
 GUEST, ACCOUNT, OTHER = 16 * b"g", 16 * b"a", 16 * b"o"
 
@@ -50,3 +50,33 @@ def named(subject):
 def test_what_customers_bought_is_compared(counts, bought, told):
     """A count is wrong unless a guest who became an account, or a seat on its way back, explains it."""
     assert wrong(counts, **bought) == [named(subject) for subject in told]
+
+
+def state(policy):
+    """Give a showtime of which Redis has these rules."""
+    empty = {"sold": b"", "locked": b"", "blocked": b"", "owners": b"", "holds": {}, "deadlines": {}, "customers": {}}
+    return RedisShowtime(number=42, meta={b"policy": policy}, **empty, checkouts=frozenset(), wrong={})
+
+
+def test_each_rule_that_the_ledger_knows_is_compared():
+    """A flipped bit of any of them is named with both numbers; what is a setting of the processes is passed over."""
+    numbers = dict(zip(RULES, range(1000, 1011), strict=True))
+    ledger = LedgerShowtime(number=42, status="open", seats=10, rules=numbers)
+    assert _check_policy(state(POLICY.pack(*numbers.values())), ledger) == []
+    for name, number in numbers.items():
+        told = POLICY.pack(*(numbers | {name: number ^ 4}).values())
+        (found,) = _check_policy(state(told), ledger)
+        assert (found.kind, found.expected, found.found) == (
+            "policy_differs",
+            f"{name} {number}",
+            f"{name} {number ^ 4}",
+        )
+        ledger.rules = {other: at for other, at in numbers.items() if other != name}
+        assert _check_policy(state(told), ledger) == []
+        ledger.rules = numbers
+
+
+def test_rules_that_were_cut_are_damage():
+    """They cannot be read, so nothing is said of what they say."""
+    (found,) = _check_policy(state(b"17x"), LedgerShowtime(number=42, status="open", seats=10))
+    assert (found.kind, found.found) == ("damaged", "3")
