@@ -47,6 +47,9 @@ async def test_two_intents_at_once_make_one_session(world):
     made = await asyncio.gather(*(world.intend(7, [3], session=f"s{number}") for number in range(8)))
     assert len({payment.session_id for payment, _ in made}) == 1
     assert sum(created for _, created in made) == 1
+    later = {"now_ms": NOW_MS + 900_001, "expires_at_ms": NOW_MS + 1_800_000}  # that session is over
+    made = await asyncio.gather(*(world.intend(7, [3], session=f"late{number}", **later) for number in range(8)))
+    assert sum(created for _, created in made) == 1
 
 
 async def test_an_intent_for_other_seats_ends_the_session_before_it(world):

@@ -192,6 +192,23 @@ async def test_a_used_ticket_is_never_refunded_but_the_others_are(shop):
     assert (await shop.refunds())[0][0] == 2 * (PRICE_MINOR // 2)
 
 
+async def test_a_refund_waits_for_the_door_and_sees_a_used_ticket(shop):
+    """Schedule: the door holds the ticket when its customer gives it back: whoever was let in gets nothing."""
+    ticket, *_ = await shop.tickets()
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with shop.world.pool.acquire() as door:
+        async with door.transaction():
+            await door.execute("UPDATE tickets SET status = 'USED' WHERE id = $1", ticket)
+            asked = asyncio.create_task(refused(shop.refund([ticket])))
+
+            async def has_come():
+                return asked.done() or await shop.world.fetch(waiting) == [(1,)]
+
+            await eventually(has_come)
+        assert (await asked).details["tickets"] == {ticket: "USED"}
+    assert await shop.refunds() == []
+
+
 async def test_a_stranger_and_a_strange_ticket_are_refused(shop):
     """Somebody else's booking is not found; a ticket of another booking is named."""
     assert (await refused(shop.ledger.read_refund_case(BOOKING, "budi"))).code == "not_found"
