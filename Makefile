@@ -38,6 +38,8 @@ faults: .venv/installed-dev ## Play every fault of tests/faults/catalogue/ FAULT
 
 cluster: .venv/installed-dev ## Break a Redis Cluster and a Sentinel set under load, move slots, and hold every run against the invariants
 	@$(BIN)/pytest tests/cluster --long -s
+	@$(BIN)/pytest tests/flow/test_purchase_http.py tests/flow/test_replays_http.py tests/flow/test_refunds_http.py \
+		tests/flow/test_cancellation_http.py tests/flow/test_late_payments_http.py --redis cluster --redis sentinel
 
 bench: .venv/installed-dev ## Measure against other designs and against the limit
 	@$(BIN)/seatlock bench

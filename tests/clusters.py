@@ -274,6 +274,10 @@ class SentinelSet:
             wait_for(lambda one=sentinel: self._is_well(one), "sentinels that know each other")
         wait_for(lambda: self.nodes[1].client.info("replication")["master_link_status"] == "up", "a whole replica")
 
+    def heal(self):
+        """Forget all data."""
+        self.master().client.flushall()
+
     def _is_well(self, sentinel):
         state = sentinel.client.sentinel_master(self.NAME)
         return state["num-other-sentinels"] == 2 and state["num-slaves"] == 1

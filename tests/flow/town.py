@@ -33,7 +33,7 @@ from engine.listening import free_port
 from engine.orders.gateways.signatures import SIGNATURE_HEADER, sign
 from engine.paths import ROOT
 from engine.settings import Settings
-from tests.conftest import find_redis, run_sql
+from tests.conftest import SPREAD_KINDS, find_redis, run_sql
 from tests.small_catalogue import small_catalogue
 
 TOKEN_SECRET = "the secret of the flow tests, which is long enough"
@@ -265,7 +265,10 @@ def open_town(folder: Path, kind: str, postgres: EmbeddedPostgres, template: str
         postgres, template: the server, and the name of a migrated database.
         settings: fields of `Settings` that are to be other than usual.
     """
-    redis = EmbeddedValkey(folder / "redis", find_redis(kind))
+    if kind in SPREAD_KINDS:
+        redis = SPREAD_KINDS[kind](find_redis("valkey"), folder / "redis")
+    else:
+        redis = EmbeddedValkey(folder / "redis", find_redis(kind))
     redis.start()
     database = f"town_{next(_numbers)}"
     run_sql(postgres, "postgres", f"CREATE DATABASE {database} TEMPLATE {template} STRATEGY file_copy")

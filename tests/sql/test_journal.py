@@ -99,3 +99,20 @@ async def test_every_life_of_a_redis_has_its_generation(ledger_pool, pairs):
     together = await asyncio.gather(*(generations.identify("new", "pair") for _ in range(8)))
     assert len(set(together)) == 1
     assert together[0] > numbers[4]
+
+
+async def test_every_stay_of_a_partition_on_a_node_has_its_generation(ledger_pool):
+    """It lasts until the partition was elsewhere: coming back is another one, and generations only grow."""
+    house = Generations(ledger_pool).house
+    first = await house([1, 2], "a", "r")
+    assert await house([1, 2], "a", "r") == first
+    moved = await house([1], "b", "r")
+    assert await house([2], "a", "r") == {2: first[2]}
+    back = await house([1], "a", "r")
+    assert first[1] < moved[1] < back[1]
+    assert await house([1], "a", "r", back[1]) == back
+    assert (await house([1], "a", "r", back[1] + 1))[1] > back[1]
+    assert len({tuple((await one).items()) for one in [house([1, 2], "c", "r") for _ in range(2)]}) == 1
+    together = await asyncio.gather(*(house([1, 2, 3], "d", "r") for _ in range(6)))
+    assert all(numbers == together[0] for numbers in together)
+    assert await Generations(ledger_pool).identify("a", "r") not in (first[1], first[2], back[1])
