@@ -24,15 +24,16 @@ SETTLED_WITHIN_S = 60
 
 
 async def _settled(world):
-    """Wait until all money has its outcome: what was lost with its fact is found by it."""
+    """Wait until the money of now has its outcome: what was lost with its fact is found by it."""
+    began = time.monotonic()
+    async with world.ledger() as ledger:
+        lost_at = await ledger.fetchval("SELECT now()")
 
     async def look():
         async with world.ledger() as ledger:
-            return not await ledger.fetchval(
-                "SELECT count(*) FROM captures WHERE outcome IS NULL AND captured_at < now() - interval '3 seconds'"
-            )
+            open_captures = "SELECT count(*) FROM captures WHERE outcome IS NULL AND captured_at <= $1"
+            return not await ledger.fetchval(open_captures, lost_at)
 
-    began = time.monotonic()
     await world.until(look, "money without an outcome", SETTLED_WITHIN_S)
     await rebuilt(world)
     return {"settled_s": round(time.monotonic() - began, 2)}
@@ -95,7 +96,7 @@ async def add_garbage(world, chance):
         for partition in range(64):
             for fields in ({"a": "b"}, {"showtime": "x", "seq": "-1"}, {b"\xff\xfe": b"\xff" * 50}):
                 await keys.xadd(stream(partition), fields)
-        await world.confirmed(3)
+        await world.confirmed(3, SETTLED_WITHIN_S)
     cases = await stage.rows(world, "SELECT count(*) AS found FROM cases WHERE kind = 'poison_fact'")
     assert cases[0]["found"] >= 3 * 64, cases
 
@@ -126,7 +127,7 @@ async def poison(world, chance):
             return (answer.status_code, answer.json().get("code")) == (503, "showtime_frozen")
 
         await world.until(frozen, "the showtime frozen")
-        await world.confirmed(2)
+        await world.confirmed(2, SETTLED_WITHIN_S)
         assert ("waits_for_person",) in {one[:1] for one in await audit(world, showtime)}
         status, said = await command(world, "rebuild", showtime, "--force", "--reason", "the ledger is right")
         assert status == 0, said
