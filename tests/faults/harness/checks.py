@@ -29,7 +29,8 @@ from tests.small_catalogue import SEATS
 CLAIM_WITHIN_S = 5
 SETTLED_WITHIN_S = 60
 QUIET_WITHIN_S = 90
-PROBE_TIMEOUT_S = 1
+PROBE_TIMEOUT_S = 4
+"""Longer than an API may take for one call of Redis."""
 CONFLICTS_MIN = 0.2
 
 UNSETTLED = """

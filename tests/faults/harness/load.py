@@ -13,6 +13,8 @@ from tests.faults.harness.buyers import TIMEOUT, Balancer, Buyer, Seen
 from tests.small_catalogue import SEATS
 
 BUYERS = 8
+POPULAR = SEATS[8:24]
+"""The middle rows, which more than half of all buyers want."""
 HOT = 2
 """So many showtimes are sold at once."""
 WORN_AFTER = 8
@@ -98,7 +100,8 @@ class Load:
     async def visit(self, chance: random.Random) -> None:
         """One customer's visit: most buy, some change their mind at one of the steps."""
         buyer = self.buyer(chance)
-        held = await self.claim(buyer, chance.choice(self._hot), chance.sample(SEATS, chance.choice((1, 1, 2, 3))))
+        seats = chance.sample(POPULAR if chance.random() < 0.6 else SEATS, chance.choice((1, 1, 2, 3)))
+        held = await self.claim(buyer, chance.choice(self._hot), seats)
         if held is None:
             return
         path = f"/holds/{held['id']}"
