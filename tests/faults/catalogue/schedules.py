@@ -20,7 +20,6 @@ from tests.faults.harness.faults import fault
 from tests.faults.harness.stage import (
     SEATS,
     SETTLED_S,
-    at,
     capture,
     claim_once,
     ends,
@@ -258,42 +257,3 @@ async def promote(world, master, all_of_them):
     for line in world.redis_line:
         line.upstream = master.socket
         line.cut()
-
-
-@fault("callers-leave-amid-slow-answers", holds="who stays is told of the own seats, and never of another's")
-async def leave_amid_slow_answers(world, chance):
-    """Redis answers late and in pieces, and most callers hang up before: no answer shifts to the next caller."""
-    stayed = left = rounds = 0
-    while not stayed and rounds < 4:
-        rounds += 1
-        showtimes = [await open_showtime(world) for _ in range(3)]
-        wishes = [(showtime, seat) for showtime in showtimes for seat in SEATS]
-        for line in world.redis_line:
-            line.delay_s, line.jitter_s, line.chunk = 0.02, 0.2 / rounds, 97
-        try:
-            answers = await claim_and_leave(world, chance, wishes)
-        finally:
-            world.redis_line.heal()
-        for (showtime, seat), answer in zip(wishes, answers, strict=True):
-            if answer is not None and answer.status_code == 201:
-                held = answer.json()
-                assert (held["showtime_id"], [one["seat"] for one in held["seats"]]) == (showtime, [seat])
-                stayed += 1
-        left += answers.count(None)
-    assert stayed, "somebody must stay"
-    return {"stayed": stayed, "left": left}
-
-
-async def claim_and_leave(world, chance, wishes):
-    """Let a customer claim each wish, with more patience or less; give the answers, None to those who left."""
-
-    async def claim(buyer, showtime, seat):
-        async with at(chance.choice(world.apis), buyer) as same:
-            asked = same.client.post(f"/showtimes/{showtime}/holds", json={"seats": [seat]})
-            with contextlib.suppress(TimeoutError, httpx.TransportError):
-                return await asyncio.wait_for(asked, chance.choice((0.05, 0.2, 0.4, 15)))
-        return None
-
-    async with contextlib.AsyncExitStack() as stack:
-        buyers = [await stack.enter_async_context(world.town.customer()) for _ in wishes]
-        return await asyncio.gather(*(claim(who, *wish) for who, wish in zip(buyers, wishes, strict=True)))
