@@ -162,8 +162,9 @@ class Maker:
     def _open_payment(self, call):
         owner = call.args["owner"]
         seats = self.seats_of.get(owner, ())
-        if call.result is not None and call.result["word"] == "payment_opened":
+        if call.result is not None and call.result["word"] == "payment_opened" and "gateway" not in call.args:
             self._add("live", call, seats, owner)
+        # Over HTTP the answer may be one that was kept, and the booking over since.
         if "gateway" in call.args and (call.result is None or call.result["word"].startswith("payment_opened")):
             first = self.payments.setdefault(owner, call)
             if call.start < first.start:

@@ -56,6 +56,18 @@ def test_long_histories_take_time_in_proportion():
     assert took_s < 6
 
 
+def test_a_kept_answer_to_a_payment_says_nothing_of_its_hold():
+    """The page of a payment is given again under its key, though somebody else has the seats by then."""
+    story = anna().tell("open_payment", None, who="anna", owner=1)
+    story.claim("budi", 2, 1, at=1_500).tell("open_payment", "payment_opened", who="anna", owner=1)
+    for call in story.calls:
+        if call.op == "open_payment":
+            call.args["gateway"] = True
+    assert check(story.calls).correct
+    del call.args["gateway"]
+    assert not check(story.calls).correct
+
+
 # --- Planted faults
 
 
