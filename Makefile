@@ -47,6 +47,10 @@ bench: .venv/installed-dev ## Measure against other designs and against the limi
 bench-cancel: .venv/installed-dev ## Cancel 20,000 tickets and measure what claims beside it feel
 	@$(BIN)/python -m tests.bench.cancel
 
+.PHONY: soak
+soak: .venv/installed-dev ## Keep load and faults going for MINUTES, bound memory, descriptors and queues; ends with audit and a verdict
+	@MINUTES="$(MINUTES)" SEED="$(SEED)" FAULT="$(FAULT)" $(BIN)/python -m tests.soak.soak
+
 .PHONY: history
 history: .venv/installed-dev ## Make CLAIMS claims on a real Redis, and look for the order that explains every answer (SEED=n)
 	@CLAIMS="$(or $(CLAIMS),100000)" $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m tests.simulation.many_claims
