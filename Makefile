@@ -5,6 +5,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PROGRAMS ?= 2
+# Whatever else brings a plugin is imported by every test process otherwise, which takes seconds of each.
+PLUGINS := -p pytest_asyncio.plugin -p pytest_timeout -p xdist.plugin
 
 FUZZ_SECONDS ?= 600
 REFUND_TICKETS ?= 2000
@@ -19,7 +21,7 @@ run: .venv/installed-run ## Start everything on this machine; Ctrl-C ends it, th
 	@$(BIN)/seatlock dev --with-parent
 
 test: .venv/installed-dev ## Run every test against servers of its own
-	@$(BIN)/pytest -n $(PROGRAMS) --dist worksteal
+	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(BIN)/pytest $(PLUGINS) -n $(PROGRAMS) --dist worksteal
 
 load: .venv/installed-dev ## Send a crowd to a service of its own and judge: SHAPE=smoke, steady_day, opening_night, national_on_sale
 	@$(BIN)/python -m loadtests.run $(SHAPE)
