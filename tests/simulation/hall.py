@@ -11,18 +11,6 @@ NO, YES, AFTER_LAPSES = 0, 1, 2
 """Whether a step is consistent with what is; the last one: if holds whose time may be over are over."""
 
 
-BRINGS = {
-    ("claim", "LOCKED"),
-    ("claim", "LOCKED_BY_ME"),
-    ("claim", "SOLD"),
-    ("change", "LOCKED"),
-    ("change", "LOCKED_BY_ME"),
-    ("sell", "SOLD"),
-    ("block", "BLOCKED"),
-}
-"""What a step makes of a free seat."""
-
-
 class Hold:
     """A hold or the sale that it became; `deadline` None is unknown, but not before `lasts`, by our clock."""
 
@@ -59,22 +47,25 @@ class Hall:
     # --- Changes, and taking them back
 
     def undo(self, length):
-        """Take back all changes but the first `length`; gives the steps among them, newest first."""
+        """Take back all changes but the first `length`; gives the steps among them, newest first, and their seats."""
         trail = self.trail
         steps = []
+        changed = set()
         while len(trail) > length:
             entry = trail.pop()
             match entry:
                 case ("seat", seat, token):
                     self.at[seat] = token
+                    changed.add(seat)
                 case ("last", seat, owner):
                     self.last[seat] = owner
                 case ("hold", hold, status, deadline, seats, lasts):
                     hold.status, hold.deadline, hold.seats, hold.lasts = status, deadline, seats, lasts
                 case ("new", owner):
                     del self.holds[owner]
-                case _:
-                    steps.append(entry[1])
+                case (_, step):
+                    changed = set(step.seats)
+                    steps.append((step, changed))
         return steps
 
     def _put(self, seat, token):
@@ -141,6 +132,14 @@ class Hall:
                 seats |= hold.seats
         return seats
 
+    def beside(self, seats):
+        """Give seats together with all seats of the holds at them: what ends one of these frees them all."""
+        found = set(seats)
+        for seat in seats:
+            if (hold := self.holds.get(self.at[seat])) is not None:
+                found |= hold.seats
+        return found
+
     def _wanted(self, step):
         """Give the seats that a step takes."""
         match step.kind:
@@ -183,25 +182,6 @@ class Hall:
     def differing(self, step):
         """Give the seats that an observer has seen otherwise than they are."""
         return {entry[0] for entry in step.detail if self._seen(step, *entry) != YES}
-
-    def helps(self, other, step, seats):
-        """Say whether a step that may have happened could bring about what another one needs at some seats."""
-        if other.owner == step.owner != 0:
-            return True
-        words = {entry[0]: entry[1] for entry in step.detail} if step.kind == "seen" else {}
-        for seat in other.seats:
-            if seat not in seats:
-                continue
-            token, word = self.at[seat], words.get(seat)
-            if token not in (FREE, BLOCKED):
-                if other.owner == token:
-                    return True
-            elif token == BLOCKED:
-                if other.kind == "unblock":
-                    return True
-            elif (other.kind, word) in BRINGS and seat in (other.detail if other.kind == "claim" else other.seats):
-                return True
-        return False
 
     def _seen(self, step, seat, word, owner, deadline):
         token = self.at[seat]

@@ -8,10 +8,22 @@ have failed before is remembered. So a correct history costs time in proportion 
 
 from math import inf
 
-from tests.simulation.hall import AFTER_LAPSES, NO, YES, Hall
+from tests.simulation.hall import AFTER_LAPSES, BLOCKED, FREE, NO, YES, Hall
 from tests.simulation.steps import OBSERVERS
 
 EXPLAINED, IMPOSSIBLE, GAVE_UP = "explained", "impossible", "gave up"
+
+
+BRINGS = {
+    ("claim", "LOCKED"),
+    ("claim", "LOCKED_BY_ME"),
+    ("claim", "SOLD"),
+    ("change", "LOCKED"),
+    ("change", "LOCKED_BY_ME"),
+    ("sell", "SOLD"),
+    ("block", "BLOCKED"),
+}
+"""What a step makes of a free seat."""
 
 
 class Node:
@@ -131,7 +143,7 @@ class Search:
         observers that have seen a hold gone that is not yet said to be over.
         """
         step = node.forced
-        seats, fresh = set(), self._seats_of(step)
+        seats, fresh = set(), self.hall.beside(self._seats_of(step))
         direct = frozenset(fresh)
         rivals, met = [], {step.index}
         while fresh:
@@ -149,9 +161,9 @@ class Search:
             for other in self._pending(self._wide):
                 near |= self._seats
                 self._add_seer(other, rivals, met)
-            fresh = set() if self._narrow else near - seats
+            fresh = set() if self._narrow else self.hall.beside(near) - seats
         if self._narrow:
-            rivals = [other for other in rivals if other.hi < inf or self.hall.helps(other, step, direct)]
+            rivals = [other for other in rivals if other.hi < inf or self._helps(other, step, direct)]
         rivals.sort(
             key=lambda other: (bool(other.seats) and direct.isdisjoint(other.seats), other.hi, other.order, -other.lo),
             reverse=True,
@@ -171,6 +183,25 @@ class Search:
             if differing:
                 return differing
         return set(step.seats or self._seats)
+
+    def _helps(self, other, step, seats):
+        """Say whether a step that may have happened could bring about what another one needs at some seats."""
+        if other.owner == step.owner != 0:
+            return True
+        words = {entry[0]: entry[1] for entry in step.detail} if step.kind == "seen" else {}
+        for seat in other.seats:
+            if seat not in seats:
+                continue
+            token, word = self.hall.at[seat], words.get(seat)
+            if token not in (FREE, BLOCKED):
+                if other.owner == token:
+                    return True
+            elif token == BLOCKED:
+                if other.kind == "unblock":
+                    return True
+            elif (other.kind, word) in BRINGS and seat in (other.detail if other.kind == "claim" else other.seats):
+                return True
+        return False
 
     # --- Forward
 
@@ -245,7 +276,7 @@ class Search:
 
     def _undo(self, length):
         steps = self.hall.undo(length)
-        for step in steps:
+        for step, _ in steps:
             self._done[step.index] = 0
             self._ahead.discard(step.index)
             for pending in self._lists_of(step):
@@ -259,9 +290,9 @@ class Search:
         self._failed.add(self._state(dead.rank))
         while nodes:
             node = nodes.pop()
-            for step in self._undo(node.trail):
-                if not self._narrow and step.kind not in OBSERVERS and not blamed.isdisjoint(step.seats):
-                    blamed.update(step.seats)
+            for step, changed in self._undo(node.trail):
+                if not self._narrow and step.kind not in OBSERVERS and not blamed.isdisjoint(changed):
+                    blamed |= changed
             for step in self._forced[node.rank : self._rank]:
                 if self._done[step.index]:
                     self._ahead.add(step.index)

@@ -70,6 +70,15 @@ def test_a_kept_answer_to_a_payment_says_nothing_of_its_hold():
     assert not check(story.calls).correct
 
 
+def test_an_eviction_frees_seats_that_it_does_not_name():
+    """Staff block one seat of a hold, and somebody has the other one before staff hear that it is done."""
+    story = anna()
+    story.calls.append(Call("block", 42, {"seats": [1], "evict": True}, T0 + 10, T0 + 50, {"word": "blocked"}))
+    assert not check(story.claim("budi", 2, 2, at=5).calls).correct
+    story.calls.pop()
+    assert check(story.claim("budi", 2, 2, at=20).calls).correct
+
+
 # --- Planted faults
 
 

@@ -23,7 +23,7 @@ async def test_what_buyers_were_told_by_a_real_redis_has_an_order(redis_server, 
     assert report.unknown > 0
 
 
-async def test_an_answer_that_gives_a_taken_seat_is_found(redis_server, redis_url, monkeypatch):
+async def test_an_answer_that_gives_a_taken_seat_is_found(redis_server, redis_url, monkeypatch, tmp_path):
     """One refused claim of each showtime is told to have succeeded: each of them is reported."""
     made = []
 
@@ -45,5 +45,6 @@ async def test_an_answer_that_gives_a_taken_seat_is_found(redis_server, redis_ur
 
     check = many_claims.check_showtime
     monkeypatch.setattr(many_claims, "check_showtime", listen)
+    monkeypatch.setattr(many_claims, "KEPT", tmp_path)
     report = await run(redis_server, redis_server.version, 200, 7)
     assert len(report.violations) == len(made)
