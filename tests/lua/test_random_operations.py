@@ -77,7 +77,8 @@ class Player:
             for seat in hold.seats:
                 assert seat not in self.sold_to, "sold twice"
                 self.sold_to[seat] = answer[2]
-            self.sales[answer[2]] = (subject, hold.seats)
+            # Whoever names himself, a live hold's sale is its own customer's; a late one is the caller's.
+            self.sales[answer[2]] = (subject if answer[3] else hold.subject, hold.seats)
         return answer
 
     def check_restock(self, answer: list, sale: int) -> None:

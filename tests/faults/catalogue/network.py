@@ -220,7 +220,7 @@ async def lose_statements(world, chance):
     world.postgres_line.heal()
 
 
-@fault("postgres-answers-lost", holds="a COMMIT without an answer is looked at, never guessed", quick=True)
+@fault("postgres-answers-lost", holds="a COMMIT without an answer is looked at, never guessed")
 async def lose_answers_of_postgres(world, chance):
     """One-way cut: every statement runs, COMMIT too, and nobody learns of it."""
     world.postgres_line.swallow_answers = True

@@ -38,7 +38,7 @@ async def freeze(world, victims, seconds):
 # --- Killed with -9 at any moment
 
 
-@fault("api-killed", holds="what it has answered stands, what it has not is whole or not there", quick=True)
+@fault("api-killed", holds="what it has answered stands, what it has not is whole or not there")
 async def kill_an_api(world, chance):
     """One of two APIs dies at any moment of all its requests; the other one sells on."""
     victim = chance.choice(world.apis)
@@ -219,7 +219,6 @@ async def swizzle_deadly(world, chance):
 @fault(
     "clients-gone",
     holds="a request whose client has gone is whole or not there; nothing of it stays behind",
-    quick=True,
 )
 async def storm_of_disconnects(world, chance):
     """Hundreds of requests of all kinds, each cut off by its client after some milliseconds."""

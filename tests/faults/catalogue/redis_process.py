@@ -14,7 +14,6 @@ from tests.faults.redis_tools import again_and_again
 @fault(
     "redis-killed",
     holds="what was told as sold stays sold; holds of the last second may be gone; each showtime is adopted or loaded",
-    quick=True,
 )
 async def kill_redis(world, chance):
     """Kill -9 of Redis with an append-only file written every second: its newest writes may be lost (I14)."""
