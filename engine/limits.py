@@ -209,7 +209,10 @@ DUTY_BATCH_MAX = 50
 WORKER_BEAT_MS = SECOND_MS
 WORKER_STALE_MS = 10 * SECOND_MS
 """A worker whose heartbeat is older loses its session and its partitions."""
-LOAD_NONCE_TTL_MS = 15 * SECOND_MS
+LOAD_NONCE_TTL_MS = 3 * SECOND_MS
+"""How long a load of somebody who died keeps others from loading."""
+LOAD_BEAT_MS = SECOND_MS
+"""How often a load says that it goes on, however long the ledger takes."""
 LOAD_WAIT_MS = 5 * SECOND_MS
 """How long a restore may wait for facts on their way to the ledger, and for somebody else's load."""
 LOAD_POLL_MS = 25
@@ -393,7 +396,7 @@ assert CLUSTER_SLOTS % PARTITIONS == 0
 assert LUA_CHUNK < 8_000
 assert OUTCOME_POLL_MS < WEBHOOK_WAIT_MS < CAPTURE_SETTLE_AFTER_MS
 assert CALL_BUDGET_MS < WEBHOOK_WAIT_MS
-assert LOAD_WAIT_MS < LOAD_NONCE_TTL_MS
+assert 2 * LOAD_BEAT_MS < LOAD_NONCE_TTL_MS < LOAD_WAIT_MS, "who waits for a load that died, loads"
 assert FACTS_READ_BLOCK_MS <= WORKER_BEAT_MS
 assert WORKER_BEAT_MS * 5 <= WORKER_STALE_MS
 assert CALL_BUDGET_MS <= LANE_SILENT_TICKS_MAX * LANE_TICK_MS, "a call is given up only when it can no longer run"

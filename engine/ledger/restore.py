@@ -6,6 +6,8 @@ meanwhile takes the nonce away, and the load is begun anew with what the ledger 
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -21,7 +23,7 @@ from engine.ledger.database import reading, transaction
 from engine.ledger.drained import Drain
 from engine.ledger.lost_sales import append_lost_sales
 from engine.ledger.queries import query
-from engine.limits import CUSTOMERS_PER_PART_MAX, LOAD_POLL_MS, LOAD_WAIT_MS
+from engine.limits import CUSTOMERS_PER_PART_MAX, LOAD_BEAT_MS, LOAD_POLL_MS, LOAD_WAIT_MS
 from engine.seats.keys import partition_of, showtime_key
 from engine.seats.partition_lane import PartitionLane
 from engine.seats.records import MetaStatus, ShowtimeLoad
@@ -200,13 +202,32 @@ class Restorer:
             if begun.word == "loading":
                 if force and not again and await self._is_sound(showtime):
                     return  # somebody else has loaded it since we were told that it is unusable
-                if await self._install(showtime, nonce, deadline):
+                async with self._alive(showtime, nonce):
+                    installed = await self._install(showtime, nonce, deadline)
+                if installed:
                     return
             elif not again and await self._is_sound(showtime):
                 return
             if time.monotonic() > deadline:
                 raise Unavailable("showtime_frozen", "The showtime is being loaded.")
             await asyncio.sleep(min(begun.wait_ms, LOAD_POLL_MS) / 1000)
+
+    @asynccontextmanager
+    async def _alive(self, showtime: int, nonce: str) -> AsyncIterator[None]:
+        """Keep a load's nonce alive while it goes on; it ends soon after a process that dies."""
+
+        async def beat() -> None:
+            going = True
+            while going:
+                await asyncio.sleep(LOAD_BEAT_MS / 1000)
+                going = await self._seats.install_part(showtime, nonce, {})
+
+        beats = asyncio.create_task(beat())
+        try:
+            yield
+        finally:
+            beats.cancel()
+            await asyncio.gather(beats, return_exceptions=True)  # its failures show in the load itself
 
     async def _is_sound(self, showtime: int) -> bool:
         """Whether the showtime can be used: it is read without a restore, and not under rebuilding."""

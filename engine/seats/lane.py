@@ -41,8 +41,8 @@ class Lane:
         url: `redis://`, `rediss://` or `unix://`; or the address of a node.
         load_scripts: gives the scripts, by name, that suit a server's version.
         part: the part of the system that this process is; names the connection `seatlock-<part>-<pid>`.
-        identify: asked when Redis is not the one seen last, with (run id, replication id); gives the generation of
-            that pair, and raises Unavailable (`ledger_unavailable`) when the ledger cannot tell.
+        identify: asked when Redis is not the one seen last, with (run id, replication id), and with `begin=False` when
+            it must not become the next; gives the generation of that pair, or 0 then, and raises Unavailable (`ledger_unavailable`) when the ledger cannot tell.
         queue_max: calls that may wait for an answer; one more is `overloaded`.
         on_redirect: told, once for each such answer, that the node has not (or not yet) what was asked for.
 
@@ -56,7 +56,7 @@ class Lane:
         load_scripts: Callable[[tuple[int, ...]], Mapping[str, Script]],
         *,
         part: str,
-        identify: Callable[[str, str], Awaitable[int]],
+        identify: Callable[..., Awaitable[int]],
         queue_max: int = limits.LANE_QUEUE_MAX,
         on_redirect: Callable[[Redirected], None] | None = None,
     ) -> None:
@@ -124,9 +124,21 @@ class Lane:
         """Go on with a call that was redirected: not from here, which is no cluster to us."""
         raise redirect
 
-    async def renew(self, above: int) -> None:  # noqa: ARG002 -- the same
-        """Learn the generation that a showtime was stamped with meanwhile: here our own would be another Redis'."""
-        raise Unavailable("redis_unavailable", "Redis was replaced, and this process has not met the new one yet.")
+    async def renew(self, above: int) -> None:
+        """Ask the ledger again which Redis this is: a showtime here was stamped with a later generation than ours.
+
+        Others met this Redis after another one, while our connection to it lasted.
+
+        Raises:
+            Unavailable: `redis_unavailable`: it is not the one that the stamp is of; `ledger_unavailable`.
+        """
+        identity = self._identity
+        if identity is not None:
+            generation = await self._ask_which(identity, limits.LANE_CONNECT_MAX_MS / 1_000, begin=False)
+            if self._identity == identity:
+                self.generation = max(self.generation, generation)
+        if self.generation < above:
+            raise Unavailable("redis_unavailable", "Redis was replaced, and this process has not met the new one yet.")
 
     def tell(self, *words: str | int) -> None:
         """Send a plain command whose answer nobody needs; dropped while there is no connection or much to do."""
@@ -259,17 +271,20 @@ class Lane:
 
     async def _identify(self, identity: Identity, patience_s: float) -> None:
         """Ask the ledger for the generation of a Redis not seen before; its order is PostgreSQL first."""
-        try:
-            async with asyncio.timeout(patience_s):
-                generation = await self._ask_generation(identity.run_id, identity.replication_id)
-        except TimeoutError:
-            raise Unavailable("ledger_unavailable", "the ledger does not say which Redis this is") from None
+        generation = await self._ask_which(identity, patience_s)
         self._identity = identity
         if generation != self.generation:
             # What waits was made for the Redis before; its arguments name a generation that ended.
             self._refuse_parked(Unavailable("redis_unavailable", "Redis was replaced by another"))
             self.generation = generation
         log.info("lane.identified", redis=str(self._address), generation=generation)
+
+    async def _ask_which(self, identity: Identity, patience_s: float, **how: bool) -> int:
+        try:
+            async with asyncio.timeout(patience_s):
+                return await self._ask_generation(identity.run_id, identity.replication_id, **how)
+        except TimeoutError:
+            raise Unavailable("ledger_unavailable", "the ledger does not say which Redis this is") from None
 
     def _new_connection(self) -> Connection:
         return Connection(self._clock, self._on_error, self._on_lost)

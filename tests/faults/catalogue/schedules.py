@@ -240,15 +240,18 @@ async def fail_over_in_a_loop(world, chance):
             for _ in range(4):
                 with contextlib.suppress(TimeoutError):
                     await world.confirmed(chance.randint(1, 3), 6)
-                await promote(world, masters[next(turns) % 2], masters)
+                await promote(world, masters[next(turns) % 2], masters, demote=chance.random() < 0.5)
         finally:
-            await promote(world, first, masters)
+            await promote(world, first, masters, demote=True)
             await asyncio.to_thread(second.stop)
 
 
-async def promote(world, master, all_of_them):
-    """Make one of them the master, as a failover does; the others follow nobody that could tell them anything."""
-    for server in all_of_them:
+async def promote(world, master, all_of_them, *, demote):
+    """Make one of them the master, as a failover does; the others follow nobody that could tell them anything.
+
+    Without `demote` they stay masters, as when somebody only changes where a name leads to.
+    """
+    for server in all_of_them if demote else ():
         async with redis.asyncio.Redis.from_url(server.url) as client:
             if server is not master:
                 await client.replicaof("127.0.0.1", 1)

@@ -134,7 +134,7 @@ def say_processed_before_it_is(original):
 def take_every_redis_for_the_same(original):
     """A Redis that came back with less is not noticed."""
 
-    async def identify(self, run_id, replication_id):
+    async def identify(self, run_id, replication_id, *, begin=True):
         await original(self, run_id, replication_id)
         return 1
 
