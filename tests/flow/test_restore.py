@@ -3,10 +3,8 @@
 import asyncio
 import shutil
 
-import msgspec
 import pytest
 
-from engine import limits
 from engine.embedded.valkey import EmbeddedValkey
 from engine.errors import Unavailable
 from engine.ledger import restore as restore_module
@@ -18,7 +16,6 @@ from engine.seats.keys import partition_key, partition_of, showtime_key
 from tests.conftest import find_redis
 from tests.houses import ANNA, BUDI, open_house
 from tests.ledgers import eventually
-from tests.proxy import open_proxy
 from tests.showtimes import refused
 
 
@@ -60,49 +57,6 @@ async def test_counts_per_customer_survive_a_reload(settings, small):
             with refused("seat_limit"):
                 await house.seats.claim_seats(changed, ANNA, [20, 21])
             assert (await house.seats.claim_seats(changed, ANNA, [20])).seats == (20,)
-
-
-async def test_many_loaders_at_once_load_one_state(settings, small):
-    """Twenty callers in two processes' runtimes: everybody is served, each seat has one owner (I1)."""
-    async with open_house(settings, small) as one, open_house(settings, small) as two, one.worker():
-        await one.ticketed([0])
-        for loss in ("flushall", "damage"):
-            if loss == "flushall":
-                await one.runtime.redis.flushall()
-            else:
-                await one.runtime.redis.delete(showtime_key(one.showtime, "locked"))
-            claims = [
-                (one, two)[caller % 2].seats.claim_seats(one.showtime, f"guest:{loss}{caller}", [1 + caller % 10])
-                for caller in range(20)
-            ]
-            answers = await asyncio.gather(*claims, return_exceptions=True)
-            held = [answer.seats[0] for answer in answers if not isinstance(answer, Exception)]
-            refusals = [getattr(answer, "code", answer) for answer in answers if isinstance(answer, Exception)]
-            assert sorted(held) == list(range(1, 11))
-            assert refusals == ["seats_taken"] * 10
-            assert await one.map() == ({0}, set(range(1, 11)), set())
-
-
-async def test_a_load_whose_process_died_is_not_waited_for_long(house, monkeypatch):
-    """Schedule: a process begins a load and dies; who comes next loads as soon as the other one shows no life."""
-    monkeypatch.setattr(limits, "LOAD_NONCE_TTL_MS", 200)
-    await house.seats.begin_load(house.showtime, "of the dead")
-    assert (await house.seats.claim_seats(house.showtime, ANNA, [1])).seats == (1,)
-
-
-async def test_a_load_goes_on_however_long_the_ledger_takes(house, monkeypatch):
-    """A load that outlasts its nonce is not begun again by anybody."""
-    read = restore_module.Restorer._read_ledger
-
-    async def read_slowly(self, *args):
-        await asyncio.sleep(0.6)
-        return await read(self, *args)
-
-    monkeypatch.setattr(limits, "LOAD_NONCE_TTL_MS", 200)
-    monkeypatch.setattr(restore_module, "LOAD_BEAT_MS", 20)
-    monkeypatch.setattr(restore_module.Restorer, "_read_ledger", read_slowly)
-    assert (await house.seats.claim_seats(house.showtime, ANNA, [1])).seats == (1,)
-    assert await house.fetch("SELECT load_count FROM showtimes") == [(1,)]
 
 
 async def test_a_showtime_that_is_cancelled_while_it_is_loaded_stays_cancelled(house, monkeypatch):
@@ -276,54 +230,6 @@ async def test_a_number_of_a_lost_hold_is_never_given_again(on_restartable, rest
         await house.ticketed([1], BUDI)
         assert await loads(house) == 1
         assert await house.runtime.orders.payments.settle_capture(lost) == "REFUND"
-
-
-@pytest.fixture
-async def two_masters(settings, restartable, redis_server, tmp_path):
-    """Settings that name a network which leads to a first Redis, that network, and another Redis."""
-    other = EmbeddedValkey(tmp_path / "other", find_redis(redis_server.kind))
-    other.start()
-    async with open_proxy(restartable.socket, tmp_path / "proxy.sock") as network:
-        yield msgspec.structs.replace(settings, redis_url=network.url), network, other
-    other.stop()
-
-
-async def test_a_master_that_is_met_again_is_not_trusted(two_masters, restartable, small):
-    """Schedule: failover to another Redis, which sells, and back to the first one, which nobody had demoted (I1, I8)."""
-    settings, network, other = two_masters
-    async with open_house(settings, small) as house, house.worker():
-        await house.ticketed([0])
-        await lead_to(house, network, other)
-        await house.ticketed([1], BUDI)
-        await lead_to(house, network, restartable)
-        with refused("seats_taken"):
-            await house.seats.claim_seats(house.showtime, ANNA, [1])
-        assert await house.map() == ({0, 1}, set(), set())
-        await house.ticketed([2])
-
-
-async def test_a_process_that_missed_a_failover_there_and_back_goes_on(two_masters, restartable, small):
-    """Schedule: others went to another Redis and came back; this one's connection to the first one lasted all along."""
-    settings, network, other = two_masters
-    on_first = msgspec.structs.replace(settings, redis_url=restartable.url)
-    async with open_house(on_first, small) as here, open_house(settings, small) as house, house.worker():
-        await here.map()
-        await lead_to(house, network, other)
-        await house.ticketed([1], BUDI)
-        await lead_to(house, network, restartable)
-        assert await house.map() == ({1}, set(), set())
-        with refused("seats_taken"):
-            await here.seats.claim_seats(house.showtime, ANNA, [1])
-        assert (await here.seats.claim_seats(house.showtime, ANNA, [2])).seats == (2,)
-        assert here.runtime.lane.generation == house.runtime.lane.generation
-
-
-async def lead_to(house, network, server):
-    """Let a network lead elsewhere, and wait until the lane has noticed."""
-    generation = house.runtime.lane.generation
-    network.upstream = server.socket
-    network.cut()
-    await eventually(lambda: lane_is_back(house, generation), 20)
 
 
 async def test_a_process_that_knows_an_earlier_redis_only_leaves_a_later_stamp_alone(house):
