@@ -4,7 +4,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v "$$python" && break; done)
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
-PROGRAMS ?= 2
+# One more than there are cores: tests wait a good deal, for servers that start and for time that must pass.
+PROGRAMS ?= 3
 # Whatever else brings a plugin is imported by every test process otherwise, which takes seconds of each.
 PLUGINS := -p pytest_asyncio.plugin -p pytest_timeout -p xdist.plugin
 

@@ -164,7 +164,7 @@ CREATE TABLE generations (
     -- The partition that came to that node; NULL where one Redis has everything.
     partition         smallint
 );
-CREATE UNIQUE INDEX generations_of_servers ON generations (run_id, replication_id) WHERE partition IS NULL;
+CREATE INDEX generations_of_servers ON generations (generation) WHERE partition IS NULL;
 CREATE INDEX generations_of_partitions ON generations (partition, generation) WHERE partition IS NOT NULL;
 
 -- A booking enters the ledger with its first payment intent, or with the fact that ended it.

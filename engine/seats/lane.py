@@ -42,7 +42,8 @@ class Lane:
         load_scripts: gives the scripts, by name, that suit a server's version.
         part: the part of the system that this process is; names the connection `seatlock-<part>-<pid>`.
         identify: asked when Redis is not the one seen last, with (run id, replication id), and with `begin=False` when
-            it must not become the next; gives the generation of that pair, or 0 then, and raises Unavailable (`ledger_unavailable`) when the ledger cannot tell.
+            it must not become the next; gives the generation of that pair, or 0 then, and raises Unavailable
+            (`ledger_unavailable`) when the ledger cannot tell.
         queue_max: calls that may wait for an answer; one more is `overloaded`.
         on_redirect: told, once for each such answer, that the node has not (or not yet) what was asked for.
 
