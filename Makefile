@@ -44,8 +44,8 @@ cluster: .venv/installed-dev ## Break a Redis Cluster and a Sentinel set under l
 	@$(BIN)/pytest tests/flow/test_purchase_http.py tests/flow/test_replays_http.py tests/flow/test_refunds_http.py \
 		tests/flow/test_cancellation_http.py tests/flow/test_late_payments_http.py --redis cluster --redis sentinel
 
-bench: .venv/installed-dev ## Measure against other designs and against the limit
-	@$(BIN)/seatlock bench
+bench: .venv/installed-dev ## Measure against other designs and against the limit, or ONLY=B1,B7 of it
+	@$(BIN)/seatlock bench $(if $(ONLY),--only $(ONLY))
 
 bench-cancel: .venv/installed-dev ## Cancel 20,000 tickets and measure what claims beside it feel
 	@$(BIN)/python -m tests.bench.cancel

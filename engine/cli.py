@@ -230,14 +230,17 @@ def cancel(
 @app.command()
 def bench(
     rounds: Annotated[int, typer.Option(min=1, help="how often each pair is measured")] = 5,
-    seconds: Annotated[float, typer.Option(min=0.1, help="how long one contest lasts")] = 5.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="how long one turn lasts")] = 3.0,
+    only: Annotated[str, typer.Option(help="measures by comma, e.g. `B1,B7`; all of them if not given")] = "",
     folder: Annotated[Path, typer.Option(help="where the JSON and the page go")] = Path("loadtests/results"),
     small: Annotated[bool, typer.Option("--small", help="without the largest sizes")] = False,
 ) -> None:
     """Measure against other designs and against the limit, on servers of its own; takes a quarter of an hour."""
     from engine.bench.command import bench as run_bench
+    from engine.logs import configure_logs
 
-    print(run_bench(folder, rounds=rounds, seconds=seconds, small=small))
+    configure_logs("error")
+    print(run_bench(folder, rounds=rounds, seconds=seconds, small=small, only=only))
 
 
 @app.command()

@@ -3,7 +3,7 @@
     python -m loadtests.contest loadtests.baselines.set_nx:SetNx --url redis://127.0.0.1:6379 --crowd hot --seconds 5
 
 `cold`: every claim of two seats finds them free, over all showtimes. `hot`: everybody wants two of the same 40 seats;
-who gets them gives them back after a moment.
+who gets them gives them back after a moment. `scattered`: each wants any two seats, free or not.
 """
 
 import argparse
@@ -37,7 +37,10 @@ class Crowd:
         ends = began + seconds
         async with asyncio.TaskGroup() as tasks:
             for number in range(self._options.callers):
-                tasks.create_task(self._cold_caller(wishes, ends) if wishes else self._hot_caller(number, ends))
+                if wishes:
+                    tasks.create_task(self._cold_caller(wishes, ends))
+                else:
+                    tasks.create_task(self._hot_caller(number, ends) if crowd == "hot" else self._scattered(ends))
         return time.perf_counter() - began
 
     def _cold(self) -> Iterator[tuple[int, tuple[int, int]]]:
@@ -59,6 +62,12 @@ class Crowd:
             if await self._claim(HOT_SHOWTIME, seats, who):
                 await asyncio.sleep(HELD_S)
                 await self._design.release(HOT_SHOWTIME, seats, who)
+
+    async def _scattered(self, ends: float) -> None:
+        while time.perf_counter() < ends:
+            seats = tuple(self._chance.sample(range(self._options.seats), 2))
+            showtime = self._chance.randrange(self._options.showtimes) + 1
+            await self._claim(showtime, seats, f"guest-{self._chance.getrandbits(64)}")
 
     async def _claim(self, showtime: int, seats: tuple[int, ...], who: str) -> bool:
         began = time.perf_counter()
@@ -97,7 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m loadtests.contest", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("design", help="module:Class, as loadtests.baselines describes it")
     parser.add_argument("--url", required=True)
-    parser.add_argument("--crowd", choices=("cold", "hot"), default="cold")
+    parser.add_argument("--crowd", choices=("cold", "hot", "scattered"), default="cold")
     parser.add_argument("--seconds", type=float, default=5, help="0: only put the showtimes there")
     parser.add_argument("--showtimes", type=int, default=SHOWTIMES)
     parser.add_argument("--seats", type=int, default=SEATS)

@@ -12,6 +12,7 @@ from engine.errors import CommandError
 from engine.paths import ROOT
 
 TIMEOUT_S = 300
+SHOWTIMES, SEATS = 2_000, 300
 
 
 class Design(NamedTuple):
@@ -33,13 +34,22 @@ AIMS = {"postgres": ("B2", 12.0), "redis": ("B3", 2.0)}
 """Claims/s of the engine, divided by those of a design there."""
 
 
-def play(design: Design, urls: Mapping[str, str], crowd: str, seconds: float, seed: int) -> dict[str, float]:
+def play(
+    design: Design,
+    urls: Mapping[str, str],
+    crowd: str,
+    seconds: float,
+    seed: int,
+    showtimes: int = SHOWTIMES,
+    seats: int = SEATS,
+) -> dict[str, float]:
     """Run one contest; gives its figures.
 
     Raises:
         CommandError: it failed; carries its last words.
     """
-    return _run(design, urls[design.server], "--crowd", crowd, "--seconds", str(seconds), "--seed", str(seed))
+    size = ("--showtimes", str(showtimes), "--seats", str(seats))
+    return _run(design, urls[design.server], "--crowd", crowd, "--seconds", str(seconds), "--seed", str(seed), *size)
 
 
 def fill(design: Design, url: str, showtimes: int, seats: int) -> None:
@@ -51,14 +61,18 @@ def fill(design: Design, url: str, showtimes: int, seats: int) -> None:
     _run(design, url, "--seconds", "0", "--showtimes", str(showtimes), "--seats", str(seats))
 
 
-def compare(rounds: Sequence[Mapping[str, Mapping[str, float]]], crowd: str) -> list[Figure]:
+def compare(
+    rounds: Sequence[Mapping[str, Mapping[str, float]]], crowd: str, rivals: Sequence[Design] = BASELINES
+) -> list[Figure]:
     """Give the engine's claims per second divided by each baseline's, round by round.
 
     Args:
         rounds: per round, per design, what its contest gave.
+        crowd: what it was of.
+        rivals: who were in it besides the engine.
     """
     figures = []
-    for design in BASELINES:
+    for design in rivals:
         name, limit = AIMS[design.server]
         pairs = [(one["engine"]["claimed_per_s"], one[design.name]["claimed_per_s"]) for one in rounds]
         sides = {"engine": statistics.median(a for a, _ in pairs), design.name: statistics.median(b for _, b in pairs)}

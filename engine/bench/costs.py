@@ -9,6 +9,7 @@ from typing import Any
 from redis import Redis
 
 from engine.bench.design import Engine
+from engine.errors import CommandError
 from engine.seats.keys import script_keys
 from engine.seats.scripts import load_scripts
 
@@ -43,26 +44,40 @@ class Meter:
 
         Raises:
             RedisError: one of them failed.
+            CommandError: one was refused, so that something else would be measured.
         """
-        source, count = iter(commands), 0
         before = self._cpu_s()
+        count = self.send(commands)
+        return (self._cpu_s() - before) * 1e6 / count
+
+    def send(self, commands: Iterable[Command]) -> int:
+        """Send commands in pipelines; gives how many it were. Errors as in `cpu_us`."""
+        source, count = iter(commands), 0
         while batch := list(islice(source, AT_ONCE)):
             with self._redis.pipeline(transaction=False) as pipeline:
                 for command in batch:
                     pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-                pipeline.execute()
+                self._check(pipeline.execute())
             count += len(batch)
-        return (self._cpu_s() - before) * 1e6 / count
+        return count
 
     def empty_us(self, calls: int) -> float:
         """Give what a script that does nothing costs."""
         return self.cpu_us(("EVALSHA", self._empty, 0) for _ in range(calls))
 
-    def claims(self, showtimes: Sequence[int], seats: int, calls: int) -> list[Command]:
-        """Build claims of two neighbouring free seats, each by a new customer, over showtimes in a random order."""
-        pairs = seats // 2
+    def claims(self, showtimes: Sequence[int], seats: int, calls: int, first: int = 0) -> list[Command]:
+        """Build claims of two neighbouring free seats, each by a new customer, over showtimes in a random order.
+
+        Args:
+            showtimes: where.
+            seats: how many each has.
+            calls: how many claims are wanted; no pair of seats comes twice.
+            first: the first of the seats that are claimed.
+        """
+        pairs = (seats - first) // 2
         chosen = self._chance.sample(range(len(showtimes) * pairs), min(calls, len(showtimes) * pairs))
-        return [self._claim_command(showtimes[at // pairs], at % pairs * 2, at % pairs * 2 + 1) for at in chosen]
+        wishes = ((showtimes[at // pairs], first + at % pairs * 2) for at in chosen)
+        return [self._claim_command(showtime, seat, seat + 1) for showtime, seat in wishes]
 
     def memory_of(self, make: Callable[[], None]) -> int:
         """Give by how many bytes the data grows while something is made."""
@@ -74,6 +89,12 @@ class Meter:
         keys = script_keys(self._claim.keys, showtime)
         who = struct.pack(">QQ", self._chance.getrandbits(64), self._chance.getrandbits(64))
         return ("EVALSHA", self._claim.sha, len(keys), *keys, self._engine.generation, FAR_OFF, "", who, *seats)
+
+    @staticmethod
+    def _check(answers: Sequence[Any]) -> None:
+        for answer in answers:
+            if answer != 1 and not (isinstance(answer, list) and answer[0] == b"claimed"):
+                raise CommandError(f"a command of the measurement was answered {answer}")
 
     def _cpu_s(self) -> float:
         info = self._redis.info("cpu")

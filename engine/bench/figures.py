@@ -1,10 +1,8 @@
-"""What a run has measured: series of rounds, ratios of them, and how they are told as text, JSON and a page."""
+"""What a run has measured: series of rounds, ratios of them, and how they are told as text and JSON."""
 
-import html
 import json
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -45,6 +43,16 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
         return self.median >= self.limit if self.least else self.median <= self.limit
 
 
+class Plot(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines to be drawn: (x, y) upwards in x, by name."""
+
+    title: str
+    x: str
+    y: str
+    lines: Mapping[str, Sequence[tuple[float, float]]]
+    log_x: bool = False
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """A whole run, as its JSON has it."""
 
@@ -53,6 +61,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     machine: str
     rounds: int
     figures: tuple[Figure, ...]
+    plots: tuple[Plot, ...] = ()
     not_measured: Sequence[str] = ()
 
 
@@ -70,57 +79,23 @@ def as_text(run: Run) -> str:
     head = f"{run.date}  {run.commit}  {run.machine}  medians of {run.rounds} rounds"
     lines = [f"{'':4} {'ratio':>8} {'±':>5} {'aim':>8}  what"]
     lines += [
-        f"{one.name:4} {one.median:8.2f} {one.spread:5.0%} {_aim(one):>8}  {one.what}{_sides(one.sides)}"
+        f"{one.name:4} {one.median:8.2f} {one.spread:5.0%} {aim_of(one):>8}  {one.what}"
+        + (f"  ({sides_of(one)})" if one.sides else "")
         for one in run.figures
     ]
     return "\n".join([head, *lines, *(f"not measured: {what}" for what in run.not_measured)])
 
 
-def as_page(run: Run) -> str:
-    """Give a page that needs nothing else: the table, and each ratio's rounds as a plot."""
-    rows = "".join(
-        f"<tr class='{_CLASSES[figure.kept]}'><td>{html.escape(figure.name)}<td>{html.escape(figure.what)}"
-        f"<td>{figure.median:.2f}<td>±{figure.spread:.0%}<td>{_aim(figure)}<td>{_plot(figure)}"
-        f"<td>{html.escape(_sides(figure.sides).strip())}"
-        for figure in run.figures
-    )
-    head = html.escape(f"{run.date}, {run.commit}, {run.machine}, medians of {run.rounds} rounds")
-    missing = html.escape("; ".join(run.not_measured) or "nothing")
-    return _PAGE.format(head=head, rows=rows, missing=missing)
+def ratios_of(pairs: Iterable[Sequence[float]]) -> tuple[float, ...]:
+    """Divide the first of each pair by the second; a round in which the second is 0 gives 0."""
+    return tuple(left / right if right else 0.0 for left, right in pairs)
 
 
-_CLASSES: dict[Any, str] = {True: "kept", False: "missed", None: ""}
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>seatlock bench</title>
-<style>
-  body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem; max-width: 75rem }}
-  td, th {{ padding: .3rem .8rem; text-align: left; border-bottom: 1px solid #ddd }}
-  .kept td:nth-child(3) {{ color: #176b2c }} .missed td:nth-child(3) {{ color: #a3201d }}
-</style>
-<h1>seatlock bench</h1><p>{head}
-<table><tr><th><th>what<th>ratio<th>spread<th>aim<th>rounds<th>sides{rows}</table>
-<p>Not measured: {missing}</html>
-"""
-_WIDTH, _HEIGHT = 160, 28
+def aim_of(figure: Figure) -> str:
+    """Say what a figure is held against; nothing if it is only told."""
+    return "" if figure.limit is None else f"{'>=' if figure.least else '<='} {figure.limit:.3g}"
 
 
-def _aim(figure: Figure) -> str:
-    return "" if figure.limit is None else f"{'>=' if figure.least else '<='} {figure.limit:g}"
-
-
-def _sides(sides: Mapping[str, float]) -> str:
-    return f"  ({', '.join(f'{name} {value:,.4g}' for name, value in sides.items())})" if sides else ""
-
-
-def _plot(figure: Figure) -> str:
-    """Draw the rounds as dots, and the limit as a line."""
-    top = max(*figure.ratios, figure.limit or 0.0) * 1.1 or 1.0
-    step = _WIDTH / (len(figure.ratios) + 1)
-    dots = "".join(
-        f"<circle cx='{step * (number + 1):.0f}' cy='{_HEIGHT * (1 - ratio / top):.1f}' r='3' fill='#1f5fbf'/>"
-        for number, ratio in enumerate(figure.ratios)
-    )
-    line = ""
-    if figure.limit is not None:
-        at = _HEIGHT * (1 - figure.limit / top)
-        line = f"<line x1='0' x2='{_WIDTH}' y1='{at:.1f}' y2='{at:.1f}' stroke='#999' stroke-dasharray='3'/>"
-    return f"<svg width='{_WIDTH}' height='{_HEIGHT}' role='img' aria-label='rounds'>{line}{dots}</svg>"
+def sides_of(figure: Figure) -> str:
+    """Say what was divided by what."""
+    return ", ".join(f"{name} {value:,.4g}" for name, value in figure.sides.items())

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from redis import Redis
 
@@ -12,8 +13,16 @@ from engine.bench.figures import Figure
 
 CALLS = 20_000
 SHOWTIMES, SEATS = 200, 300
-CLAIM_MAX, GROWTH_MAX, HASH_SHARE_MAX, MEMORY_SHARE_MAX = 3.5, 1.15, 1 / 3, 1 / 20
-Load = Callable[[int, int, int | None], None]
+CLAIM_MAX, HASH_SHARE_MAX, MEMORY_SHARE_MAX = 3.5, 1 / 3, 1 / 20
+
+
+class Load(Protocol):
+    """Empties a server and puts in so many showtimes of so many seats, those from a number on sold."""
+
+    def __call__(self, showtimes: int, seats: int, sold_from: int | None = None) -> None:
+        """Do it."""
+
+
 Fill = Callable[[int, int], None]
 
 
@@ -37,7 +46,7 @@ class RedisFigures:
         """Compare a claim of two free seats with the empty script, and with the baseline's."""
         empty, ours, theirs = [], [], []
         for _ in range(rounds):
-            self._load(SHOWTIMES, SEATS, None)
+            self._load(SHOWTIMES, SEATS)
             claims = self._meter.claims(range(1, SHOWTIMES + 1), SEATS, CALLS)
             empty.append(self._meter.empty_us(CALLS))
             ours.append(self._meter.cpu_us(claims))
@@ -63,33 +72,11 @@ class RedisFigures:
             ),
         ]
 
-    def growth(self, what: str, small: tuple[int, int], big: tuple[int, int], rounds: int) -> Figure:
-        """Compare a claim's CPU between two sizes, each (showtimes, seats), over as many claims."""
-        costs = []
-        for _ in range(rounds):
-            pair = []
-            for showtimes, seats in (small, big):
-                self._load(showtimes, seats, None)
-                calls = min(CALLS, small[0] * small[1] // 2)
-                pair.append(self._meter.cpu_us(self._meter.claims(range(1, showtimes + 1), seats, calls)))
-            costs.append(pair)
-        return Figure(
-            name="B4",
-            what=f"growth of a claim's Redis CPU, {what}",
-            ratios=tuple(after / before for before, after in costs),
-            limit=GROWTH_MAX,
-            least=False,
-            sides={
-                "small us": statistics.median(a for a, _ in costs),
-                "big us": statistics.median(b for _, b in costs),
-            },
-        )
-
     def memory(self) -> Figure:
         """Compare what a showtime weighs; in the baseline a seat weighs the same whatever its state."""
-        self._redis.flushall()
+        self._empty()
         ours = self._meter.memory_of(lambda: self._with_holds(ours=True)) / SHOWTIMES
-        self._redis.flushall()
+        self._empty()
         theirs = self._meter.memory_of(lambda: self._with_holds(ours=False)) / SHOWTIMES
         return Figure(
             name="B3",
@@ -108,3 +95,7 @@ class RedisFigures:
         else:
             self._fill_hash(SHOWTIMES, SEATS)
             self._meter.cpu_us(claims_of_seat_hash(SHOWTIMES, 40, self._hash_script, self._redis))
+
+    def _empty(self) -> None:
+        """Forget everything at once; what another thread frees later would be missing from what is measured next."""
+        self._redis.execute_command("FLUSHALL", "SYNC")  # type: ignore[no-untyped-call]

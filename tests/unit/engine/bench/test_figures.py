@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from engine.bench.figures import Figure, Run, as_json, as_page, as_text
+from engine.bench.figures import Figure, Plot, Run, as_json, as_text, ratios_of
+from engine.bench.page import as_page
 
 
 def figure(*ratios, limit, least):
@@ -35,6 +36,7 @@ def test_a_run_is_told_as_text_json_and_a_page():
         machine="2 cores",
         rounds=2,
         figures=(figure(2.0, 4.0, limit=3.5, least=False),),
+        plots=(Plot(title="p < q", x="ms", y="%", lines={"a": [(1.0, 50.0), (100.0, 100.0)], "b": []}, log_x=True),),
         not_measured=("B1",),
     )
     assert "B4       3.00   33%   <= 3.5  a < b & c  (a us 3)" in as_text(run)
@@ -44,3 +46,11 @@ def test_a_run_is_told_as_text_json_and_a_page():
     page = as_page(run)
     assert "a &lt; b &amp; c" in page
     assert page.count("<circle") == 2
+    assert "p &lt; q" in page
+    assert "points='44.0,130.0 676.0,44.0'" in page
+    assert "://" not in page
+
+
+def test_a_round_without_anything_to_divide_by_keeps_no_limit():
+    """A rival that did nothing is no rival."""
+    assert ratios_of([(4.0, 2.0), (3.0, 0.0)]) == (2.0, 0.0)
