@@ -17,7 +17,7 @@ RETURNS  too_late
          claimed, the hold answer (include/hold_answer.lua)
 RAISES   OOM at maxmemory, before anything changed; an index that is no seat of the showtime, or comes twice
 EMITS    booking_expired, for each lapsed booking that is taken over
-COST     O(seats asked + seats of the holds taken over). A claim of free seats by a new customer takes 13 commands and
+COST     O(seats asked + seats of the holds taken over). A claim of free seats by a new customer takes 11 commands and
          makes few functions: what other cases need is included inside their blocks.
 ]]
 -- include: clock
@@ -59,14 +59,13 @@ if not hold_ttl_ms or now_ms < sales_open_ms or now_ms >= sales_stop_ms then
   local meta, refusal = showtime.enter(meta_key, generation, now_ms)
   return refusal or showtime.closed(meta, now_ms) or {'damaged', now_ms}
 end
--- Every key written below is touched here: a lost or mistyped one must not be met halfway.
+-- Every key written below is touched here, or as long as one can go back: a lost or mistyped one must not be met
+-- halfway.
 local record, customers_end, lapses = unpack(redis.pcall('HMGET', customers_key, subject, '0',
   formats.LAPSES_FIELD .. subject))
 if customers_end ~= ''
-  or redis.pcall('EXISTS', sold_key, blocked_key, checkouts_key) ~= 3
-  or redis.pcall('GETBIT', locked_key, seats_count) ~= 1
-  or redis.pcall('HEXISTS', holds_key, '0') ~= 1
-  or redis.pcall('ZSCORE', deadlines_key, '0') ~= 'inf' then
+  or redis.pcall('EXISTS', sold_key, blocked_key, checkouts_key, holds_key, deadlines_key) ~= 5
+  or redis.pcall('GETBIT', locked_key, seats_count) ~= 1 then
   return {'damaged', now_ms}
 end
 seats_count, version, fence, next_lapse_ms =
@@ -138,9 +137,16 @@ end
 
 -- change
 local owner = fence + 1
--- First a write that needs memory: at maxmemory Redis refuses it, and with it the whole claim.
-redis.call('HSET', holds_key, owner, struct.pack(formats.HOLD .. string.rep(formats.HOLD_SEAT, #seats),
+-- Tried before all else: at maxmemory Redis refuses the first write, and with it the whole claim; and if one of these
+-- two keys is of another type, nothing has changed.
+local added = redis.pcall('HSET', holds_key, owner, struct.pack(formats.HOLD .. string.rep(formats.HOLD_SEAT, #seats),
   subject, now_ms, 'H', 0, 0, 0, unpack(seats)))
+local dated = added == 1 and redis.pcall('ZADD', deadlines_key, deadline_ms, owner)
+if dated ~= 1 then
+  redis.pcall('HDEL', holds_key, owner)
+  local error_text = dated and dated.err or added.err
+  return string.find(error_text, 'WRONGTYPE', 1, true) and {'damaged', now_ms} or {err = error_text}
+end
 if lapsed and #lapsed > 0 then
   -- include: request
   -- include: end_hold
@@ -153,7 +159,6 @@ end
 seat_map.set(locked_key, owners_key, runs, 1, struct.pack(formats.OWNER, owner))
 redis.call('HSET', customers_key, subject,
   (record or formats.NO_CUSTOMER) .. struct.pack(formats.CUSTOMER_HOLD, owner, #seats))
-redis.call('ZADD', deadlines_key, deadline_ms, owner)
 version = version + 1
 if lapses_first then
   redis.call('HSET', meta_key, 'version', version, 'fence', owner, 'next_lapse_ms', deadline_ms)
@@ -167,10 +172,8 @@ end
 if next_lapse_ms > 0 and next_lapse_ms <= now_ms then
   version = version + redis.call('ZCOUNT', deadlines_key, '-inf', now_ms)
 end
-local answer = hold_answer.give('claimed', now_ms, version, {
-  owner = owner, claimed_at_ms = now_ms, status = 'H', deadline_ms = deadline_ms, extensions = 0, payment_open = 0,
-  subject = subject, seats = seats,
-}, hold_max_ms, '')
+local answer = {'claimed', now_ms, version, owner, now_ms, 'H', deadline_ms, hold_answer.EXTENSIONS_PER_HOLD_MAX,
+  now_ms + hold_max_ms, 0, subject, '', unpack(seats)}
 if request_text ~= '' then
   -- include: request
   request.remember(request_key, request_text, answer, deadline_ms, now_ms)

@@ -5,6 +5,9 @@ A line `-- include: seat_map` is replaced by the module `lua/include/seat_map.lu
 an indented directive renders its modules inside that block, so that a rare branch does not cost every call the making
 of its functions, and a later block that needs the same module says so again.
 
+A module that is nothing but a table of constants is not rendered: what is said of it, `formats.OWNER`, becomes the
+constant itself, or every call would make the table.
+
 `python -m engine.seats.scripts --golden` refreshes the rendered copies that reviews read (`tests/lua/golden/`).
 """
 
@@ -27,6 +30,9 @@ GOLDEN_DIR = ROOT / "tests" / "lua" / "golden"
 
 _DIRECTIVE = re.compile(r"^(?P<indent>\s*)-- include: (?P<name>\w+)\s*$")
 _KEYS = re.compile(r"^KEYS +(?P<names>[\w ]+(?:\n +[\w ]+)*)$", re.MULTILINE)
+_CONSTANTS = re.compile(r"(?:--.*\n)*return \{\n(?P<rows>(?: +(?:--.*|\w+ = .*,)\n)+)\}\n")
+_CONSTANT = re.compile(r"^ +(?P<name>\w+) = (?P<value>.*),$", re.MULTILINE)
+_MEMBER = re.compile(r"\b(?P<module>[a-z_]+)\.(?P<name>[A-Z][A-Z0-9_]*)\b")
 _PLACE = re.compile(r"user_script:(\d+)")
 
 
@@ -71,10 +77,20 @@ class _Rendering:
     places: list[str] = field(default_factory=list)
     in_sight: dict[str, int] = field(default_factory=dict)
     """Module -> indentation of its directive."""
+    constants: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Module of constants -> name -> Lua literal."""
 
     def add(self, line: str, place: str) -> None:
-        self.lines.append(line)
+        self.lines.append(_MEMBER.sub(self._literal, line) if self.constants else line)
         self.places.append(place)
+
+    def _literal(self, member: re.Match[str]) -> str:
+        constants = self.constants.get(member["module"]) if member["module"] in self.in_sight else None
+        if constants is None:
+            return member[0]
+        if member["name"] not in constants:
+            raise ScriptError(f"{member['module']} has no constant {member['name']}")
+        return constants[member["name"]]
 
     def leave_blocks(self, line: str) -> None:
         """Forget the modules of blocks that have ended: a line stands further left than their directives."""
@@ -91,7 +107,12 @@ class _Rendering:
         file = self.include_dir / f"{name}.lua"
         if not file.is_file():
             raise ScriptError(f"{path[-1]}: include {name} not found")
-        source = file.read_text(encoding="utf-8").splitlines()
+        text = file.read_text(encoding="utf-8")
+        if table := _CONSTANTS.fullmatch(text):
+            self.in_sight[name] = len(indent)
+            self.constants[name] = {row["name"]: row["value"] for row in _CONSTANT.finditer(table["rows"])}
+            return
+        source = text.splitlines()
         for line in source:
             if directive := _DIRECTIVE.match(line):
                 self.include(directive["name"], indent, (*path, name))

@@ -65,39 +65,6 @@ end
 
 return request
 end)()
-local formats = (function()
--- How records are packed (big-endian, see struct.pack), and the numbers with a meaning of their own.
-return {
-  -- Policy: hold_ttl_ms, payment_ttl_ms, hold_max_ms, claim_max_ms, seats_per_hold_max, holds_per_customer_max,
-  -- seats_per_customer_max, sales_open_ms, sales_stop_ms, ends_ms, keys_until_ms. 54 bytes: values of at most 64
-  -- bytes keep a hash in Redis' compact encoding.
-  POLICY = '>I4I4I4I4HHHI8I8I8I8',
-  POLICY_BYTES = 54,
-  -- Hold: subject 16 bytes, claimed_at_ms, status (H held, P checked out), extensions used, payment retries used,
-  -- payment open, then 2 bytes per seat. Its deadline stands in the sorted set `deadlines` and nowhere else.
-  HOLD = '>c16I8c1BBB',
-  HOLD_BYTES = 28,
-  HOLD_SEAT = 'H',
-  -- Customer: seats bought, then per hold not yet ended its owner number and its seats. Lapsed holds stay listed
-  -- until they are ended. The field goes when nothing is left.
-  CUSTOMER = '>H',
-  CUSTOMER_BYTES = 2,
-  CUSTOMER_HOLD = '>I4B',
-  CUSTOMER_HOLD_BYTES = 5,
-  NO_CUSTOMER = '\0\0',
-  -- In `customers` too, under this letter and the subject: holds left to lapse, and when the latest did.
-  LAPSES_FIELD = 'c',
-  LAPSES = '>BI8',
-  -- The rule of cool-downs that a claim brings: lapses without consequence, the first pause in ms.
-  COOL_DOWN = '>BI4',
-  SUBJECT_BYTES = 16,
-  -- One cell per seat in `owners`.
-  OWNER = '>I4',
-  NOBODY = '\0\0\0\0',
-  -- The owner number of a blocked seat.
-  BLOCKED = 4294967295,
-}
-end)()
 local policy = (function()
 -- A showtime's rules.
 local policy = {}
@@ -106,13 +73,13 @@ local PAYMENT_RETRY_TTL_MS = 300000
 
 local COUNT = 11
 
--- Pack the 11 numbers that start at values[first], in the order of formats.POLICY.
+-- Pack the 11 numbers that start at values[first], in the order of '>I4I4I4I4HHHI8I8I8I8'.
 function policy.pack(values, first)
   local numbers = {}
   for i = 1, COUNT do
     numbers[i] = assert(tonumber(values[first + i - 1]), 'a policy is 11 numbers')
   end
-  return struct.pack(formats.POLICY, unpack(numbers))
+  return struct.pack('>I4I4I4I4HHHI8I8I8I8', unpack(numbers))
 end
 
 -- Give the numbers by name, and what follows from them.
@@ -120,7 +87,7 @@ function policy.read(packed)
   local rules = {payment_retry_ttl_ms = PAYMENT_RETRY_TTL_MS}
   rules.hold_ttl_ms, rules.payment_ttl_ms, rules.hold_max_ms, rules.claim_max_ms, rules.seats_per_hold_max,
     rules.holds_per_customer_max, rules.seats_per_customer_max, rules.sales_open_ms, rules.sales_stop_ms,
-    rules.ends_ms, rules.keys_until_ms = struct.unpack(formats.POLICY, packed)
+    rules.ends_ms, rules.keys_until_ms = struct.unpack('>I4I4I4I4HHHI8I8I8I8', packed)
   -- No deadline lies further ahead than this, unless the clock was set back.
   rules.ahead_max_ms = math.max(rules.hold_ttl_ms, rules.payment_ttl_ms, PAYMENT_RETRY_TTL_MS)
   return rules
@@ -157,7 +124,7 @@ function showtime.look(meta_key, generation, now_ms)
   end
   -- Each of them is reckoned with halfway through some change, where an error would leave half of it behind.
   if not (STATUSES[status] and seats and version and fence and next_lapse_ms and whole(fields[8]))
-    or not packed or #packed ~= formats.POLICY_BYTES then
+    or not packed or #packed ~= 54 then
     return nil, {'damaged', now_ms}
   end
   return {
@@ -287,7 +254,7 @@ function holds.read(holds_key, deadlines_key, owner, rules, now_ms)
   if not packed and not score then
     return nil
   end
-  if type(packed) ~= 'string' or #packed <= formats.HOLD_BYTES or (#packed - formats.HOLD_BYTES) % 2 ~= 0
+  if type(packed) ~= 'string' or #packed <= 28 or (#packed - 28) % 2 ~= 0
     or type(score) ~= 'string' then
     return nil, 'damaged'
   end
@@ -301,9 +268,9 @@ function holds.read(holds_key, deadlines_key, owner, rules, now_ms)
     lapsed = deadline_ms <= now_ms,
   }
   hold.subject, hold.claimed_at_ms, hold.status, hold.extensions, hold.retries, hold.payment_open =
-    struct.unpack(formats.HOLD, packed)
-  for position = formats.HOLD_BYTES + 1, #packed, 2 do
-    hold.seats[#hold.seats + 1] = struct.unpack('>' .. formats.HOLD_SEAT, packed, position)
+    struct.unpack('>c16I8c1BBB', packed)
+  for position = 28 + 1, #packed, 2 do
+    hold.seats[#hold.seats + 1] = struct.unpack('>' .. 'H', packed, position)
   end
   return hold
 end
@@ -338,7 +305,7 @@ end
 -- Deleted first: at maxmemory Redis lets a script write on once it has written, and never refuses a deletion.
 function holds.save(holds_key, hold)
   redis.call('HDEL', holds_key, hold.owner)
-  redis.call('HSET', holds_key, hold.owner, struct.pack(formats.HOLD .. string.rep(formats.HOLD_SEAT, #hold.seats),
+  redis.call('HSET', holds_key, hold.owner, struct.pack('>c16I8c1BBB' .. string.rep('H', #hold.seats),
     hold.subject, hold.claimed_at_ms, hold.status, hold.extensions, hold.retries, hold.payment_open,
     unpack(hold.seats)))
 end
@@ -450,7 +417,7 @@ function seat_look.owners(owners_key, runs)
       return nil
     end
     for j = 1, #cells, 4 do
-      owners[#owners + 1] = struct.unpack(formats.OWNER, cells, j)
+      owners[#owners + 1] = struct.unpack('>I4', cells, j)
     end
   end
   return owners
@@ -481,13 +448,13 @@ local customer_record = {}
 
 -- Give {bought, holds = {{owner, seats}, ...}}, or nil if it is no such record; `packed` is false for a new customer.
 function customer_record.read(packed)
-  packed = packed or formats.NO_CUSTOMER
-  if #packed < formats.CUSTOMER_BYTES or (#packed - formats.CUSTOMER_BYTES) % formats.CUSTOMER_HOLD_BYTES ~= 0 then
+  packed = packed or '\0\0'
+  if #packed < 2 or (#packed - 2) % 5 ~= 0 then
     return nil
   end
-  local customer = {bought = struct.unpack(formats.CUSTOMER, packed), holds = {}}
-  for position = formats.CUSTOMER_BYTES + 1, #packed, formats.CUSTOMER_HOLD_BYTES do
-    local owner, seats = struct.unpack(formats.CUSTOMER_HOLD, packed, position)
+  local customer = {bought = struct.unpack('>H', packed), holds = {}}
+  for position = 2 + 1, #packed, 5 do
+    local owner, seats = struct.unpack('>I4B', packed, position)
     customer.holds[#customer.holds + 1] = {owner = owner, seats = seats}
   end
   return customer
@@ -497,17 +464,17 @@ end
 -- read begins anew: the caller is in the middle of its change.
 function customer_record.change(customers_key, subject, owner, seats, bought_more)
   local customer = customer_record.read(redis.call('HGET', customers_key, subject)) or customer_record.read(false)
-  local packed = struct.pack(formats.CUSTOMER, math.max(customer.bought + bought_more, 0))
+  local packed = struct.pack('>H', math.max(customer.bought + bought_more, 0))
   for _, hold in ipairs(customer.holds) do
     if hold.owner ~= owner then
-      packed = packed .. struct.pack(formats.CUSTOMER_HOLD, hold.owner, hold.seats)
+      packed = packed .. struct.pack('>I4B', hold.owner, hold.seats)
     end
   end
   if seats > 0 then
-    packed = packed .. struct.pack(formats.CUSTOMER_HOLD, owner, seats)
+    packed = packed .. struct.pack('>I4B', owner, seats)
   end
   redis.call('HDEL', customers_key, subject)
-  if packed ~= formats.NO_CUSTOMER then
+  if packed ~= '\0\0' then
     redis.call('HSET', customers_key, subject, packed)
   end
 end
@@ -527,23 +494,23 @@ function cool_down.note(customers_key, hold)
   if not hold.lapsed or hold.payment_open ~= 0 or hold.retries ~= 0 then
     return
   end
-  local packed = redis.call('HGET', customers_key, formats.LAPSES_FIELD .. hold.subject)
+  local packed = redis.call('HGET', customers_key, 'c' .. hold.subject)
   local lapses, last_ms = 0, 0
   if packed then
-    lapses, last_ms = struct.unpack(formats.LAPSES, packed)
+    lapses, last_ms = struct.unpack('>BI8', packed)
   end
   if hold.deadline_ms - last_ms > COOL_DOWN_MEMORY_MS then
     lapses = 0
   end
-  redis.call('HSET', customers_key, formats.LAPSES_FIELD .. hold.subject,
-    struct.pack(formats.LAPSES, math.min(lapses + 1, LAPSES_MAX), math.max(last_ms, hold.deadline_ms)))
+  redis.call('HSET', customers_key, 'c' .. hold.subject,
+    struct.pack('>BI8', math.min(lapses + 1, LAPSES_MAX), math.max(last_ms, hold.deadline_ms)))
 end
 
 -- How long the customer has to wait still; 0 if they need not. `rule` is free lapses and the first pause: each lapse
 -- beyond the free ones doubles it, up to the maximum, counted from the latest lapse.
 function cool_down.wait_ms(packed, rule, now_ms)
-  local lapses, last_ms = struct.unpack(formats.LAPSES, packed)
-  local free, pause_ms = struct.unpack(formats.COOL_DOWN, rule)
+  local lapses, last_ms = struct.unpack('>BI8', packed)
+  local free, pause_ms = struct.unpack('>BI4', rule)
   if lapses <= free or now_ms - last_ms > COOL_DOWN_MEMORY_MS then
     return 0
   end
@@ -586,7 +553,7 @@ local end_hold = {}
 
 -- Whether every seat of the hold still is the hold's: only then may it be ended.
 function end_hold.sound(owners_key, hold)
-  return seat_map.all(owners_key, seat_look.runs(hold.seats), struct.pack(formats.OWNER, hold.owner))
+  return seat_map.all(owners_key, seat_look.runs(hold.seats), struct.pack('>I4', hold.owner))
 end
 
 -- The holds of both lists, each once.
@@ -616,7 +583,7 @@ end
 local function free(keys, meta, generation, hold, now_ms, kind, reason, trace)
   local checkout = redis.call('HGET', keys.checkouts, hold.owner) or ''
   end_hold.forget(keys, hold, 0)
-  seat_map.set(keys.locked, keys.owners, seat_look.runs(hold.seats), 0, formats.NOBODY)
+  seat_map.set(keys.locked, keys.owners, seat_look.runs(hold.seats), 0, '\0\0\0\0')
   meta.version = meta.version + 1
   if hold.status == 'P' then
     local booking = hold_id.text(hold.claimed_at_ms, hold.owner, showtime.number(keys.meta))

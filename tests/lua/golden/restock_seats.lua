@@ -20,39 +20,6 @@ local time = redis.call('TIME')
 
 return {now_ms = time[1] * 1000 + math.floor(time[2] / 1000)}
 end)()
-local formats = (function()
--- How records are packed (big-endian, see struct.pack), and the numbers with a meaning of their own.
-return {
-  -- Policy: hold_ttl_ms, payment_ttl_ms, hold_max_ms, claim_max_ms, seats_per_hold_max, holds_per_customer_max,
-  -- seats_per_customer_max, sales_open_ms, sales_stop_ms, ends_ms, keys_until_ms. 54 bytes: values of at most 64
-  -- bytes keep a hash in Redis' compact encoding.
-  POLICY = '>I4I4I4I4HHHI8I8I8I8',
-  POLICY_BYTES = 54,
-  -- Hold: subject 16 bytes, claimed_at_ms, status (H held, P checked out), extensions used, payment retries used,
-  -- payment open, then 2 bytes per seat. Its deadline stands in the sorted set `deadlines` and nowhere else.
-  HOLD = '>c16I8c1BBB',
-  HOLD_BYTES = 28,
-  HOLD_SEAT = 'H',
-  -- Customer: seats bought, then per hold not yet ended its owner number and its seats. Lapsed holds stay listed
-  -- until they are ended. The field goes when nothing is left.
-  CUSTOMER = '>H',
-  CUSTOMER_BYTES = 2,
-  CUSTOMER_HOLD = '>I4B',
-  CUSTOMER_HOLD_BYTES = 5,
-  NO_CUSTOMER = '\0\0',
-  -- In `customers` too, under this letter and the subject: holds left to lapse, and when the latest did.
-  LAPSES_FIELD = 'c',
-  LAPSES = '>BI8',
-  -- The rule of cool-downs that a claim brings: lapses without consequence, the first pause in ms.
-  COOL_DOWN = '>BI4',
-  SUBJECT_BYTES = 16,
-  -- One cell per seat in `owners`.
-  OWNER = '>I4',
-  NOBODY = '\0\0\0\0',
-  -- The owner number of a blocked seat.
-  BLOCKED = 4294967295,
-}
-end)()
 local request = (function()
 -- Replays: the success of a request is kept under its id and given again.
 -- The text of a request is its fingerprint, and after a space, if there is one, the trace context.
@@ -108,13 +75,13 @@ local PAYMENT_RETRY_TTL_MS = 300000
 
 local COUNT = 11
 
--- Pack the 11 numbers that start at values[first], in the order of formats.POLICY.
+-- Pack the 11 numbers that start at values[first], in the order of '>I4I4I4I4HHHI8I8I8I8'.
 function policy.pack(values, first)
   local numbers = {}
   for i = 1, COUNT do
     numbers[i] = assert(tonumber(values[first + i - 1]), 'a policy is 11 numbers')
   end
-  return struct.pack(formats.POLICY, unpack(numbers))
+  return struct.pack('>I4I4I4I4HHHI8I8I8I8', unpack(numbers))
 end
 
 -- Give the numbers by name, and what follows from them.
@@ -122,7 +89,7 @@ function policy.read(packed)
   local rules = {payment_retry_ttl_ms = PAYMENT_RETRY_TTL_MS}
   rules.hold_ttl_ms, rules.payment_ttl_ms, rules.hold_max_ms, rules.claim_max_ms, rules.seats_per_hold_max,
     rules.holds_per_customer_max, rules.seats_per_customer_max, rules.sales_open_ms, rules.sales_stop_ms,
-    rules.ends_ms, rules.keys_until_ms = struct.unpack(formats.POLICY, packed)
+    rules.ends_ms, rules.keys_until_ms = struct.unpack('>I4I4I4I4HHHI8I8I8I8', packed)
   -- No deadline lies further ahead than this, unless the clock was set back.
   rules.ahead_max_ms = math.max(rules.hold_ttl_ms, rules.payment_ttl_ms, PAYMENT_RETRY_TTL_MS)
   return rules
@@ -159,7 +126,7 @@ function showtime.look(meta_key, generation, now_ms)
   end
   -- Each of them is reckoned with halfway through some change, where an error would leave half of it behind.
   if not (STATUSES[status] and seats and version and fence and next_lapse_ms and whole(fields[8]))
-    or not packed or #packed ~= formats.POLICY_BYTES then
+    or not packed or #packed ~= 54 then
     return nil, {'damaged', now_ms}
   end
   return {
@@ -345,7 +312,7 @@ function seat_look.owners(owners_key, runs)
       return nil
     end
     for j = 1, #cells, 4 do
-      owners[#owners + 1] = struct.unpack(formats.OWNER, cells, j)
+      owners[#owners + 1] = struct.unpack('>I4', cells, j)
     end
   end
   return owners
@@ -376,13 +343,13 @@ local customer_record = {}
 
 -- Give {bought, holds = {{owner, seats}, ...}}, or nil if it is no such record; `packed` is false for a new customer.
 function customer_record.read(packed)
-  packed = packed or formats.NO_CUSTOMER
-  if #packed < formats.CUSTOMER_BYTES or (#packed - formats.CUSTOMER_BYTES) % formats.CUSTOMER_HOLD_BYTES ~= 0 then
+  packed = packed or '\0\0'
+  if #packed < 2 or (#packed - 2) % 5 ~= 0 then
     return nil
   end
-  local customer = {bought = struct.unpack(formats.CUSTOMER, packed), holds = {}}
-  for position = formats.CUSTOMER_BYTES + 1, #packed, formats.CUSTOMER_HOLD_BYTES do
-    local owner, seats = struct.unpack(formats.CUSTOMER_HOLD, packed, position)
+  local customer = {bought = struct.unpack('>H', packed), holds = {}}
+  for position = 2 + 1, #packed, 5 do
+    local owner, seats = struct.unpack('>I4B', packed, position)
     customer.holds[#customer.holds + 1] = {owner = owner, seats = seats}
   end
   return customer
@@ -392,17 +359,17 @@ end
 -- read begins anew: the caller is in the middle of its change.
 function customer_record.change(customers_key, subject, owner, seats, bought_more)
   local customer = customer_record.read(redis.call('HGET', customers_key, subject)) or customer_record.read(false)
-  local packed = struct.pack(formats.CUSTOMER, math.max(customer.bought + bought_more, 0))
+  local packed = struct.pack('>H', math.max(customer.bought + bought_more, 0))
   for _, hold in ipairs(customer.holds) do
     if hold.owner ~= owner then
-      packed = packed .. struct.pack(formats.CUSTOMER_HOLD, hold.owner, hold.seats)
+      packed = packed .. struct.pack('>I4B', hold.owner, hold.seats)
     end
   end
   if seats > 0 then
-    packed = packed .. struct.pack(formats.CUSTOMER_HOLD, owner, seats)
+    packed = packed .. struct.pack('>I4B', owner, seats)
   end
   redis.call('HDEL', customers_key, subject)
-  if packed ~= formats.NO_CUSTOMER then
+  if packed ~= '\0\0' then
     redis.call('HSET', customers_key, subject, packed)
   end
 end
@@ -455,7 +422,7 @@ end
 
 -- change
 customer_record.change(keys.customers, subject, 0, 0, -#freed)
-seat_map.set(keys.sold, keys.owners, seat_look.runs(freed), 0, formats.NOBODY)
+seat_map.set(keys.sold, keys.owners, seat_look.runs(freed), 0, '\0\0\0\0')
 meta.version = meta.version + 1
 showtime.save(keys.meta, meta)
 facts.emit(keys.facts, keys.meta, generation, 'seats_restocked', business_id, now_ms, {

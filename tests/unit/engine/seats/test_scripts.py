@@ -59,6 +59,19 @@ def test_an_include_inside_a_block_is_seen_in_that_block_only(folder: Path):
     assert render(folder, HEADER + "-- include: first\n" + body).source.count("local first = (function()") == 1
 
 
+def test_a_module_of_constants_becomes_its_constants(folder: Path):
+    """No table is made; a name that the table lacks is told, and a table with more than constants is a module."""
+    (folder / "include" / "sizes.lua").write_text(
+        "-- Sizes.\nreturn {\n  -- Of a cell.\n  CELL = '>I4',\n  BIG = 40,\n}\n"
+    )
+    script = render(folder, HEADER + "-- include: sizes\nreturn #sizes.CELL + sizes.BIG + my.sizes.big\n")
+    assert script.source.endswith("]]\nreturn #'>I4' + 40 + my.sizes.big\n")
+    with pytest.raises(ScriptError, match="sizes has no constant SMALL"):
+        render(folder, HEADER + "-- include: sizes\nreturn sizes.SMALL\n")
+    (folder / "include" / "sizes.lua").write_text("local big = 40\nreturn {\n  BIG = big,\n}\n")
+    assert "local sizes = (function()" in render(folder, HEADER + "-- include: sizes\nreturn sizes.BIG\n").source
+
+
 def test_a_cycle_is_named(folder: Path):
     """Modules that need each other are refused with the way round."""
     (folder / "include" / "first.lua").write_text("-- include: second\nreturn {}\n")
