@@ -50,6 +50,10 @@ bench: .venv/installed-dev ## Measure against other designs and against the limi
 bench-cancel: .venv/installed-dev ## Cancel 20,000 tickets and measure what claims beside it feel
 	@$(BIN)/python -m tests.bench.cancel
 
+.PHONY: bench-audit
+bench-audit: .venv/installed-dev ## Audit BENCH_TICKETS tickets (a million), and once more with one seat freed behind everybody's back
+	@$(BIN)/python -m tests.bench.audit
+
 .PHONY: soak
 soak: .venv/installed-dev ## Keep load and faults going for MINUTES, bound memory, descriptors and queues; ends with audit and a verdict
 	@MINUTES="$(MINUTES)" SEED="$(SEED)" FAULT="$(FAULT)" $(BIN)/python -m tests.soak.soak
