@@ -1,8 +1,8 @@
 """How long `seatlock audit` takes over a million tickets: `make bench-audit`.
 
-The tickets are rows written in bulk (`tests/sold_out.py`), in showtimes of 2,000 seats; half of the showtimes are loaded
-in Redis, as on an evening. One seat of one showtime is then freed in Redis behind everybody's back: a second audit must
-find exactly that, or the first one has looked at nothing.
+The tickets are rows written in bulk (`tests/sold_out.py`), in showtimes of 2,000 seats; half of the showtimes are
+loaded in Redis, as on an evening. One seat of one showtime is then freed in Redis behind everybody's back: a second
+audit must find exactly that, or the first one has looked at nothing.
 """
 
 import asyncio
