@@ -29,7 +29,11 @@ def request_digest(request: Request, subject: str) -> str | None:
         InvalidInput: as in `read_key`.
     """
     key = read_key(request)
-    return None if key is None else _digest(f"{subject}\n{request.method} {request.url.path}\n{key}".encode())
+    if key is None:
+        return None
+    # The scope's own path: `request.url` would put a whole URL together and take it apart again, at every claim.
+    path = request.scope["path"]
+    return _digest(f"{subject}\n{request.method} {path}\n{key}".encode())
 
 
 def read_key(request: Request) -> str | None:

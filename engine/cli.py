@@ -230,7 +230,7 @@ def cancel(
 @app.command()
 def bench(
     rounds: Annotated[int, typer.Option(min=1, help="how often each pair is measured")] = 5,
-    seconds: Annotated[float, typer.Option(min=0.1, help="how long one turn lasts")] = 3.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="how long one turn lasts")] = 2.0,
     only: Annotated[str, typer.Option(help="measures by comma, e.g. `B1,B7`; all of them if not given")] = "",
     folder: Annotated[Path, typer.Option(help="where the JSON and the page go")] = Path("loadtests/results"),
     small: Annotated[bool, typer.Option("--small", help="without the largest sizes")] = False,

@@ -7,7 +7,8 @@ Latency counts from when a caller was meant to come: one who waits for a connect
 A phase without a rate is a closed loop: every connection asks again as soon as it is answered.
 
 plan     address [host, port]; kind, and what that kind needs, as `journeys.py` says; connections; patience_s;
-         phases [{"rate": per second or 0, "seconds"}]
+         phases [{"rate": per second or 0, "seconds"}]; awake: whether this process never sleeps, so that nobody who
+         answers pays for waking it up, which on a virtual machine costs ten times as much as the answer's write
 result   phases [{asked, answers {status: count}, given_up, good, done, seconds, p50_ms.., curve, series}];
          lag_p99_ms, cpu_share and lagged: whether this process came too late itself, so that no figure counts;
          ran_out: whether a closed loop ended because there was nothing left to ask for
@@ -154,6 +155,7 @@ class OpenLoop:
     async def play(self) -> dict[str, Any]:
         """Let everybody come, wait for the last answers, and tell."""
         began, cpu_s = time.perf_counter(), time.process_time()
+        waking = asyncio.create_task(self._stay_awake()) if self._plan.get("awake") else None
         for phase in self._phases:
             await (self._come(phase) if phase.rate else self._stay(phase))
         self._over = True
@@ -162,6 +164,8 @@ class OpenLoop:
                 await asyncio.wait_for(self._nobody_left.wait(), self._patience_s + GOOD_S)
             except TimeoutError:
                 self._forget_the_rest()
+        if waking:
+            waking.cancel()
         share = (time.process_time() - cpu_s) / (time.perf_counter() - began)
         lag_s = self._lag.percentile_s(99)
         lagged = lag_s > LAG_MAX_S or (share > CPU_SHARE_MAX and any(phase.rate for phase in self._phases))
@@ -172,6 +176,11 @@ class OpenLoop:
             "lagged": lagged,
             "ran_out": self._ran_out,
         }
+
+    async def _stay_awake(self) -> None:
+        """Ask the loop for more, again and again."""
+        while True:  # noqa: ASYNC110 -- waiting for an event would be sleeping
+            await asyncio.sleep(0)
 
     async def _come(self, phase: Phase) -> None:
         """Let callers come at the phase's rate, evenly."""

@@ -50,6 +50,7 @@ def bench(folder: Path, *, rounds: int, seconds: float, small: bool, only: str =
     if not BASELINES.is_dir():
         raise CommandError("bench needs a checkout: the baselines lie in loadtests/")
     names = chosen(only)
+    load_before = os.getloadavg()[0]
     extent = Extent(rounds, seconds, FEW_SHOWTIMES if small else SHOWTIMES, small)
     with tempfile.TemporaryDirectory() as scratch, Progress() as progress:
         session = Session(extent, Path(scratch), progress.report)
@@ -60,6 +61,9 @@ def bench(folder: Path, *, rounds: int, seconds: float, small: bool, only: str =
         commit=_commit(),
         machine=f"{os.cpu_count()} cores, {_processor()}, Python {platform.python_version()}",
         rounds=rounds,
+        seconds=seconds,
+        small=small,
+        load_before=load_before,
         figures=tuple(sorted(session.figures, key=lambda figure: NAMES.index(figure.name))),
         plots=tuple(session.plots),
         not_measured=(*session.refused, *(name for name in NAMES if name not in names)),

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+BUSY_LOAD = 0.5
+
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the table: a ratio that should be at least or at most something.
@@ -54,12 +56,21 @@ class Plot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole run, as its JSON has it."""
+    """A whole run, as its JSON has it.
+
+    Attributes:
+        seconds: how long one turn lasted.
+        small: without the largest sizes.
+        load_before: how many processes the machine ran or wanted to run in the minute before, by its own count.
+    """
 
     date: str
     commit: str
     machine: str
     rounds: int
+    seconds: float
+    small: bool
+    load_before: float
     figures: tuple[Figure, ...]
     plots: tuple[Plot, ...] = ()
     not_measured: Sequence[str] = ()
@@ -76,7 +87,7 @@ def as_json(run: Run) -> str:
 
 def as_text(run: Run) -> str:
     """Give the table."""
-    head = f"{run.date}  {run.commit}  {run.machine}  medians of {run.rounds} rounds"
+    head = f"{run.date}  {run.commit}  {run.machine}  {extent_of(run)}"
     lines = [f"{'':4} {'ratio':>8} {'±':>5} {'aim':>8}  what"]
     lines += [
         f"{one.name:4} {one.median:8.2f} {one.spread:5.0%} {aim_of(one):>8}  {one.what}"
@@ -84,6 +95,13 @@ def as_text(run: Run) -> str:
         for one in run.figures
     ]
     return "\n".join([head, *lines, *(f"not measured: {what}" for what in run.not_measured)])
+
+
+def extent_of(run: Run) -> str:
+    """Say how much was measured, and warn of a run that had not the machine to itself."""
+    small = ", SMALL" if run.small else ""
+    busy = f", BUSY before: load {run.load_before:.1f}" if run.load_before > BUSY_LOAD else ""
+    return f"medians of {run.rounds} rounds of {run.seconds:g} s{small}{busy}"
 
 
 def ratios_of(pairs: Iterable[Sequence[float]]) -> tuple[float, ...]:

@@ -38,7 +38,7 @@ def claim_cpu(session: Session, stage: Stage) -> None:
             ratios=ratios_of(pairs),
             limit=CLAIM_CPU_MAX,
             least=False,
-            sides=_sides(pairs, "claim us", "bare us"),
+            sides=_sides(pairs, "claim us", "bare us") | _beside([one["api"] for one in saw]),
         )
     )
 
@@ -66,7 +66,6 @@ def seat_maps(session: Session, stage: Stage) -> None:
     token, number = stage.tokens[0], stage.showtimes[0]
     path = f"/api/v1/showtimes/{number}/seats"
     with running(stage.api()) as api, running(stage.bare()) as bare:
-        stage.warm(api)
         headers = {"authorization": f"Bearer {token}"}
         host, port = api.address
         tag = httpx.get(f"http://{host}:{port}{path}", headers=headers, trust_env=False).headers["etag"]
@@ -84,7 +83,7 @@ def seat_maps(session: Session, stage: Stage) -> None:
     for form, share in MAP_SHARES.items():
         pairs = [(1e6 / one[form]["cpu_us"], 1e6 / one["bare"]["cpu_us"]) for one in saw]
         what = f"answers per second of CPU, seat map of {len(stage.labels)} seats ({form}) / decode-and-answer route"
-        sides = _sides(pairs, f"{form}/s", "bare/s")
+        sides = _sides(pairs, f"{form}/s", "bare/s") | _beside([one[form] for one in saw])
         session.figures.append(
             Figure(name="B7", what=what, ratios=ratios_of(pairs), limit=share, least=True, sides=sides)
         )
@@ -124,7 +123,9 @@ def _alone(session: Session, stage: Stage, service: Service, plan: dict[str, Any
     stage.apart(service)
     others = set(range((os.cpu_count() or 1) - 1)) or None
     phases = [{"rate": 0, "seconds": session.extent.seconds}]
-    return drive(service, {**plan, "connections": CALLERS, "phases": phases}, others)
+    beside = {"Redis": stage.redis_cpu_s, "PostgreSQL": stage.postgres_cpu_s}
+    whole = {**plan, "connections": CALLERS, "phases": phases, "awake": (os.cpu_count() or 1) > 1}
+    return drive(service, whole, beside, others)
 
 
 def _crowd(
@@ -202,6 +203,11 @@ def _percentiles(curve: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
         done += number
         points.append((ms, 100 * done / total))
     return points
+
+
+def _beside(saw: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Give what the servers behind the API took per answer."""
+    return {f"{name} us": statistics.median(one["beside_us"][name] for one in saw) for name in saw[0]["beside_us"]}
 
 
 def _per_s(saw: dict[str, Any], status: str) -> float:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from engine.bench.figures import Figure, Plot, Run, aim_of, sides_of
+from engine.bench.figures import Figure, Plot, Run, aim_of, extent_of, sides_of
 
 _CLASSES: dict[Any, str] = {True: "kept", False: "missed", None: ""}
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>seatlock bench</title>
@@ -33,7 +33,7 @@ def as_page(run: Run) -> str:
         f"<td>{html.escape(sides_of(figure))}"
         for figure in run.figures
     )
-    head = html.escape(f"{run.date}, {run.commit}, {run.machine}, medians of {run.rounds} rounds")
+    head = html.escape(f"{run.date}, {run.commit}, {run.machine}, {extent_of(run)}")
     missing = html.escape("; ".join(run.not_measured) or "nothing")
     return _PAGE.format(head=head, rows=rows, plots="".join(map(_plot, run.plots)), missing=missing)
 

@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -110,20 +110,38 @@ def cpu_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
+def cpu_of_family(pid: int) -> float:
+    """Give the CPU of a process and those of its children that live, in seconds: of PostgreSQL with its sessions."""
+    seconds = cpu_of(pid)
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            with suppress(OSError):
+                fields = (process / "stat").read_text("ascii").rpartition(")")[2].split()
+                if int(fields[1]) == pid:
+                    seconds += (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+    return seconds
+
+
 def memory_of(pid: int) -> int:
     """Give the resident memory of a process in bytes."""
     lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
 
 
-def drive(service: Service, plan: Mapping[str, Any], cores: set[int] | None = None) -> dict[str, Any]:
+def drive(
+    service: Service,
+    plan: Mapping[str, Any],
+    beside: Mapping[str, Callable[[], float]] = {},
+    cores: set[int] | None = None,
+) -> dict[str, Any]:
     """Send the callers of a plan (see `loadtests.open_loop`) to a service; gives what they saw.
 
-    `cpu_us` is added: the CPU that the service took per answer. A service's own threads count, its servers do not.
+    `cpu_us` is added: the CPU that the service took per caller who was answered, and `beside_us`, the same of others.
 
     Args:
         service: whom they ask.
         plan: all but the address.
+        beside: what gives the CPU in seconds of others who work for these answers, by name.
         cores: where they run; wherever there is room if not given.
 
     Raises:
@@ -141,21 +159,23 @@ def drive(service: Service, plan: Mapping[str, Any], cores: set[int] | None = No
         ready = crowd.stdout.readline()
         if cores:
             os.sched_setaffinity(crowd.pid, cores)
-        cpu_s = service.cpu_s()
+        clocks = {"": service.cpu_s, **beside}
+        before = {name: clock() for name, clock in clocks.items()}
         seconds = sum(phase["seconds"] for phase in plan["phases"])
         try:
             said, failed = crowd.communicate("go\n" if ready else "", timeout=PATIENCE_S + seconds)
         except subprocess.TimeoutExpired:
             crowd.kill()
             raise CommandError(f"the callers of {service.name} did not come back") from None
-        cpu_s = service.cpu_s() - cpu_s
+        after = {name: clock() for name, clock in clocks.items()}
     if crowd.returncode != 0:
         raise CommandError(f"the callers of {service.name} failed: {failed.strip().splitlines()[-1:]}")
     result: dict[str, Any] = json.loads(said.splitlines()[-1])
     answered = sum(sum(phase["answers"].values()) for phase in result["phases"])
     if not answered:
         raise CommandError(f"{service.name} answered nothing")
-    return result | {"cpu_us": cpu_s * 1e6 / answered, "cpu_s": cpu_s, "answered": answered}
+    took_us = {name: (after[name] - before[name]) * 1e6 / answered for name in clocks}
+    return result | {"cpu_us": took_us.pop(""), "beside_us": took_us}
 
 
 def _answers(url: str) -> bool:

@@ -12,7 +12,7 @@ from uuid import UUID
 from redis import Redis
 
 from engine.accounts.tokens import Identity, Tokens
-from engine.bench.services import LOCAL, Service, drive
+from engine.bench.services import LOCAL, Service, cpu_of, cpu_of_family, drive
 from engine.catalogue.catalogue import Catalogue
 from engine.catalogue.records import DrawnLayout, NewAuditorium, NewCinema, NewMovie, NewShowtime
 from engine.embedded.binaries import find_postgres, find_valkey
@@ -144,6 +144,15 @@ class Stage:
         port = free_port(LOCAL, 0)
         argv = ["uvicorn", "loadtests.baselines.bare:app", "--no-access-log", "--log-level", "warning"]
         return Service("bare", [*argv, "--port", str(port)], self.environ(), self.folder, port=port)
+
+    def redis_cpu_s(self) -> float:
+        """Give the CPU that Redis took until now, in seconds."""
+        with Redis.from_url(self.redis.url) as client:
+            return cpu_of(client.info("server")["process_id"])
+
+    def postgres_cpu_s(self) -> float:
+        """Give the CPU that PostgreSQL took until now with the sessions that live, in seconds."""
+        return cpu_of_family(int((self.postgres.cluster / "postmaster.pid").read_text("ascii").split()[0]))
 
     def apart(self, service: Service) -> None:
         """Give a service the last core to itself, as far as this machine has several; Redis and callers the others."""

@@ -87,22 +87,29 @@ def into_the_ledger(session: Session, stage: Stage) -> None:
 def fsync(session: Session, stage: Stage) -> None:
     """B10: purchases per second, claim to paid, under appendfsync always / everysec."""
     showtimes, used = stage.showtimes[len(stage.showtimes) // 2 :], 0
-    with running(stage.gateway()), running(stage.worker()), running(stage.api()) as api:
+    with running(stage.gateway()), running(stage.worker()) as worker, running(stage.api()) as api:
         stage.look(api)
+        beside = {"Redis": stage.redis_cpu_s, "PostgreSQL": stage.postgres_cpu_s, "worker": worker.cpu_s}
 
-        def buy(policy: str) -> float:
+        def buy(policy: str) -> dict[str, float]:
             nonlocal used
             with Redis.from_url(stage.redis.url) as client:
                 client.config_set("appendfsync", policy)
             phases = [{"rate": 0, "seconds": session.extent.seconds}]
             plan = stage.plan("buy", first=used, connections=CALLERS // 2, phases=phases)
-            saw = drive(api, {**plan, "showtimes": showtimes})["phases"][0]
-            used += saw["asked"]
-            return float(saw["done"] / saw["seconds"])
+            saw = drive(api, {**plan, "showtimes": showtimes}, beside)
+            phase = saw["phases"][0]
+            used += phase["asked"]
+            costs = {"API": saw["cpu_us"], **saw["beside_us"]}
+            return {"per_s": phase["done"] / phase["seconds"]} | {f"{part} us": us for part, us in costs.items()}
 
-        sides = [("everysec", lambda _: buy("everysec")), ("always", lambda _: buy("always"))]
-        saw = session.in_turn("B10 whole path", sides)
-    pairs = [(one["always"], one["everysec"]) for one in saw]
+        saw = session.in_turn(
+            "B10 whole path", [("everysec", lambda _: buy("everysec")), ("always", lambda _: buy("always"))]
+        )
+    pairs = [(one["always"]["per_s"], one["everysec"]["per_s"]) for one in saw]
+    costs = {
+        name: statistics.median(one["always"][name] for one in saw) for name in saw[0]["always"] if name != "per_s"
+    }
     session.figures.append(
         Figure(
             name="B10",
@@ -113,6 +120,7 @@ def fsync(session: Session, stage: Stage) -> None:
             sides={
                 "always/s": statistics.median(a for a, _ in pairs),
                 "everysec/s": statistics.median(b for _, b in pairs),
+                **costs,
             },
         )
     )

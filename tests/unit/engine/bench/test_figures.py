@@ -35,12 +35,16 @@ def test_a_run_is_told_as_text_json_and_a_page():
         commit="abc",
         machine="2 cores",
         rounds=2,
+        seconds=3.0,
+        small=True,
+        load_before=1.5,
         figures=(figure(2.0, 4.0, limit=3.5, least=False),),
         plots=(Plot(title="p < q", x="ms", y="%", lines={"a": [(1.0, 50.0), (100.0, 100.0)], "b": []}, log_x=True),),
         not_measured=("B1",),
     )
     assert "B4       3.00   33%   <= 3.5  a < b & c  (a us 3)" in as_text(run)
     assert "not measured: B1" in as_text(run)
+    assert "medians of 2 rounds of 3 s, SMALL, BUSY before: load 1.5" in as_text(run)
     (told,) = json.loads(as_json(run))["figures"]
     assert (told["median"], told["kept"], told["ratios"]) == (3.0, True, [2.0, 4.0])
     page = as_page(run)
