@@ -97,8 +97,12 @@ async def add_garbage(world, chance):
             for fields in ({"a": "b"}, {"showtime": "x", "seq": "-1"}, {b"\xff\xfe": b"\xff" * 50}):
                 await keys.xadd(stream(partition), fields)
         await world.confirmed(3, SETTLED_WITHIN_S)
-    cases = await stage.rows(world, "SELECT count(*) AS found FROM cases WHERE kind = 'poison_fact'")
-    assert cases[0]["found"] >= 3 * 64, cases
+
+    async def all_are_cases():
+        cases = await stage.rows(world, "SELECT count(*) AS found FROM cases WHERE kind = 'poison_fact'")
+        return cases[0]["found"] >= 3 * 64
+
+    await world.until(all_are_cases, "a case for each", SETTLED_WITHIN_S)
 
 
 async def _add_sale(keys, showtime, seq):
