@@ -1,7 +1,6 @@
 """redis-py's connections as the engine has them: whatever ends one is an error of Redis."""
 
 import asyncio
-import contextlib
 
 import pytest
 import uvloop
@@ -23,8 +22,9 @@ def test_writing_to_a_closed_transport_is_a_lost_connection(redis_server, tmp_pa
             (connection,) = client.connection_pool._available_connections
             connection._writer.transport.abort()
             await asyncio.sleep(0)
-            with contextlib.suppress(RedisConnectionError):
-                await connection.send_packed_command(b"*1\r\n$4\r\nPING\r\n")
+            sending = connection.send_packed_command(b"*1\r\n$4\r\nPING\r\n")
+            (error,) = await asyncio.gather(sending, return_exceptions=True)
+            assert error is None or isinstance(error, RedisConnectionError)
             assert await client.ping()
 
     with asyncio.Runner(loop_factory=loop) as runner:
