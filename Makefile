@@ -62,6 +62,10 @@ soak: .venv/installed-dev ## Keep load and faults going for MINUTES, bound memor
 history: .venv/installed-dev ## Make CLAIMS claims on a real Redis, and look for the order that explains every answer (SEED=n)
 	@CLAIMS="$(or $(CLAIMS),100000)" $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m tests.simulation.many_claims
 
+.PHONY: storm
+storm: .venv/installed-dev ## Make CLAIMS claims for few seats on a real Redis, each answer held against who has what (SEED=n)
+	@CLAIMS="$(or $(CLAIMS),1000000)" $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m tests.simulation.storm
+
 model: .venv/installed-dev ## Play random games on Redis and on a plain model for SECONDS on each kind of server (SEED=n repeats one)
 	@SECONDS=$(SECONDS) $(BIN)/pytest tests/simulation/test_model.py --long -s
 

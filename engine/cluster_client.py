@@ -13,13 +13,13 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import redis.asyncio
-from redis.asyncio.connection import BlockingConnectionPool
 from redis.commands import AsyncCoreCommands
 from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from engine import limits
+from engine.redis_connections import open_pool
 from engine.seats.address import Address, url_at
 from engine.seats.slot_map import Node, SlotMap, slot_of
 
@@ -167,13 +167,9 @@ class ClusterClient(redis.asyncio.Redis):
     def _client(self, node: Node) -> Any:
         client = self._clients.get(node)
         if client is None:
-            pool = BlockingConnectionPool.from_url(
-                url_at(self._seeds[0], *node),
-                # A worker waits at each partition of a node by itself.
-                max_connections=limits.PARTITIONS + limits.REDIS_POOL_MAX,
-                timeout=limits.CALL_BUDGET_MS / limits.SECOND_MS,
-                **self._options,
-            )
+            # A worker waits at each partition of a node by itself.
+            most = limits.PARTITIONS + limits.REDIS_POOL_MAX
+            pool = open_pool(url_at(self._seeds[0], *node), self._options, connections_max=most)
             client = self._clients[node] = redis.asyncio.Redis.from_pool(pool)
         return client
 

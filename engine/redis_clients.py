@@ -3,7 +3,7 @@
 from typing import Any
 
 import redis.asyncio
-from redis.asyncio.connection import BlockingConnectionPool, Connection, SSLConnection, parse_url
+from redis.asyncio.connection import BlockingConnectionPool, Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -13,7 +13,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from engine.cluster_client import ClusterClient
 from engine.errors import Unavailable
 from engine.ledger.generations import Generations
-from engine.limits import CALL_BUDGET_MS, REDIS_POOL_MAX, SECOND_MS
+from engine.redis_connections import WAIT_S, ByTcp, ByTls, open_pool
 from engine.seats.address import Address, SentinelUrl, cluster_seeds
 from engine.seats.lane import Lane
 from engine.seats.lanes import Lanes
@@ -21,7 +21,6 @@ from engine.seats.scripts import load_scripts
 from engine.seats.sentinels import SentinelAddress
 from engine.settings import CLUSTER, SENTINEL
 
-WAIT_S = CALL_BUDGET_MS / SECOND_MS
 OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": WAIT_S,
     # The callers know what may be sent twice; the client does not.
@@ -59,11 +58,10 @@ def open_redis(url: str) -> redis.asyncio.Redis:
         return ClusterClient(cluster_seeds(url), OPTIONS)
     if url.startswith(SENTINEL):
         return redis.asyncio.Redis.from_pool(_master_pool(url))
-    pool = BlockingConnectionPool.from_url(url, max_connections=REDIS_POOL_MAX, timeout=WAIT_S, **OPTIONS)
-    return redis.asyncio.Redis.from_pool(pool)
+    return redis.asyncio.Redis.from_pool(open_pool(url, OPTIONS))
 
 
-class _ToMaster(Connection):
+class _ToMaster(ByTcp):
     """A connection to the master that the sentinels name at the moment of connecting."""
 
     def __init__(self, *, address: SentinelAddress, **options: Any) -> None:
@@ -86,12 +84,11 @@ class _ToMaster(Connection):
             raise RedisConnectionError("this Redis is no master any more") from error
 
 
-class _ToMasterByTls(_ToMaster, SSLConnection):
+class _ToMasterByTls(_ToMaster, ByTls):
     pass
 
 
 def _master_pool(url: str) -> BlockingConnectionPool:
     address = SentinelAddress(url)
-    options: dict[str, Any] = {**parse_url(SentinelUrl(url).redis_url), **OPTIONS, "address": address}
-    kind = _ToMasterByTls if options.pop("connection_class", None) is SSLConnection else _ToMaster
-    return BlockingConnectionPool(max_connections=REDIS_POOL_MAX, timeout=WAIT_S, connection_class=kind, **options)
+    kinds = {Connection: _ToMaster, SSLConnection: _ToMasterByTls}
+    return open_pool(SentinelUrl(url).redis_url, {**OPTIONS, "address": address}, kinds=kinds)

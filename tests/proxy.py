@@ -39,7 +39,8 @@ class _Line:
             ours = writer.get_extra_info("socket")
             # A unix socket has no RST: its other side sees an end, or a reset if it left something unread.
             if reset and ours is not None and ours.family != socket.AF_UNIX:
-                ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                with contextlib.suppress(OSError):  # it was closed in this very moment
+                    ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             writer.transport.abort()
 
 

@@ -99,12 +99,13 @@ class FactStreams:
                 return found
             after = entries[-1][0]
 
-    async def acknowledge(self, entries: Mapping[int, Sequence[bytes]]) -> None:
-        """Acknowledge entries, given by partition, whose facts are committed."""
+    async def acknowledge(self, entries: Mapping[int, Sequence[bytes]]) -> set[int]:
+        """Acknowledge entries, given by partition, whose facts are committed; gives where not all were pending."""
         async with self._redis.pipeline(transaction=False) as pipeline:
             for partition, ids in entries.items():
                 pipeline.xack(partition_key(partition, "facts"), GROUP, *ids)
-            await pipeline.execute()
+            counts = await pipeline.execute()
+        return {partition for (partition, ids), count in zip(entries.items(), counts, strict=True) if count < len(ids)}
 
     async def pending_counts(self, partitions: Sequence[int]) -> dict[int, int]:
         """Count what is read and not acknowledged."""

@@ -26,6 +26,7 @@ from engine.ledger.outcomes import publish_outcomes
 from engine.ledger.partitions import APPLICATION, Partitions
 from engine.ledger.projector import Describe, Projection, close_gap, project, set_aside_entry
 from engine.ledger.spread_streams import fact_streams
+from engine.ledger.unseen_sales import UnseenSales
 
 log = structlog.get_logger()
 
@@ -74,6 +75,7 @@ class FactReader:
         self.worker = worker or uuid4()
         self._gap_s = gap_ms / 1000
         self._streams = fact_streams(client)
+        self._unseen = UnseenSales(client)
         self.partitions: tuple[int, ...] = ()
 
     async def run(self) -> None:
@@ -157,6 +159,7 @@ class FactReader:
             session.to_trim.clear()
             await self._find_strays(session)
         await self._close_gaps(session)
+        await self._unseen.look(session.connection)
 
     async def _give_sign(self, session: _Session) -> None:
         """Beat amid many small steps: on a slow line all of them take longer than a worker may be silent."""
@@ -236,4 +239,5 @@ class FactReader:
             session.parked[fact.partition].setdefault(fact.entry, (fact, time.monotonic()))
         if done:
             session.to_trim.update(done)
-            await self._streams.acknowledge(done)
+            short = await self._streams.acknowledge(done)
+            self._unseen.doubt(fact.showtime for fact in projection.done if fact.partition in short)

@@ -77,15 +77,19 @@ class SpreadFactStreams(FactStreams):
             if answer:
                 return [(partition, entry, fields) for entry, fields in answer[0][1]]
 
-    async def acknowledge(self, entries: Mapping[int, Sequence[bytes]]) -> None:
-        """Acknowledge entries; where that fails they are read again, and seen to be in the ledger."""
+    async def acknowledge(self, entries: Mapping[int, Sequence[bytes]]) -> set[int]:
+        """As one node does; where it fails the entries are read again, and seen to be in the ledger."""
         async with self._redis.pipeline(transaction=False) as pipeline:
             for partition, ids in entries.items():
                 pipeline.xack(partition_key(partition, "facts"), GROUP, *ids)
             answers = await pipeline.execute(raise_on_error=False)
-        for partition, answer in zip(entries, answers, strict=True):
+        short: set[int] = set()
+        for (partition, ids), answer in zip(entries.items(), answers, strict=True):
             if isinstance(answer, Exception):
                 self._fail(partition, answer)
+            elif answer < len(ids):
+                short.add(partition)
+        return short
 
     async def pending_counts(self, partitions: Sequence[int]) -> dict[int, int]:
         """Count what is read and not acknowledged, where that can be asked."""

@@ -5,9 +5,13 @@ import asyncio
 import pytest
 
 from engine import limits
+from engine.ledger import reader as reader_module
 from engine.ledger import restore as restore_module
-from engine.seats.keys import showtime_key
+from engine.ledger.fact_stream import FactStreams
+from engine.ledger.unseen_sales import UnseenSales
+from engine.seats.keys import partition_of, showtime_key
 from tests.houses import ANNA, open_house
+from tests.ledgers import eventually
 
 
 @pytest.fixture
@@ -58,3 +62,49 @@ async def test_a_load_goes_on_however_long_the_ledger_takes(house, monkeypatch):
     monkeypatch.setattr(restore_module.Restorer, "_read_ledger", read_slowly)
     assert (await house.seats.claim_seats(house.showtime, ANNA, [1])).seats == (1,)
     assert await house.fetch("SELECT load_count FROM showtimes") == [(1,)]
+
+
+async def test_facts_in_a_workers_hands_when_redis_is_emptied_are_shown_soon(house, monkeypatch):
+    """Schedule: the worker has read a sale; FLUSHALL; the showtime is loaded without it; then it is committed."""
+    committed = asyncio.Event()
+    project = reader_module.project
+
+    async def project_later(*args):
+        await committed.wait()
+        return await project(*args)
+
+    monkeypatch.setattr(reader_module, "project", project_later)
+    await house.sell([0])
+    async with house.worker():
+        await eventually(lambda: is_read(house))
+        await house.runtime.redis.flushall()
+        assert await house.map() == (set(), set(), set())
+        committed.set()
+        await eventually(lambda: a_rebuild_is_asked_for(house))
+        await house.duties.rebuild_showtimes()
+        assert await house.map() == ({0}, set(), set())
+
+
+async def is_read(house):
+    """Whether the worker has the showtime's facts in its hands."""
+    position = await FactStreams(house.runtime.redis).position(partition_of(house.showtime))
+    return position.pending == 1
+
+
+async def a_rebuild_is_asked_for(house):
+    """Whether somebody has noticed."""
+    return await house.fetch("SELECT reason, automatic FROM rebuilds") == [("facts_missing", True)]
+
+
+async def test_a_doubt_without_a_reason_asks_for_nothing(house):
+    """Fewer acknowledgements have other causes, too; and a rebuild would cost the showtime's holds."""
+    unseen = UnseenSales(house.runtime.redis)
+    async with house.worker():
+        await house.ticketed([0, 9])
+        for free, asked in (None, []), (9, [("facts_missing",)]):
+            if free is not None:
+                await house.runtime.redis.setbit(showtime_key(house.showtime, "sold"), free, 0)
+            unseen.doubt([house.showtime])
+            async with house.ledger.pool.acquire() as connection:
+                await unseen.look(connection)
+            assert await house.fetch("SELECT reason FROM rebuilds") == asked

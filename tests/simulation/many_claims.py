@@ -12,6 +12,7 @@ import random
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import msgspec
 from redis import Redis
 
 from engine.embedded.valkey import EmbeddedValkey
-from engine.errors import Refusal
+from engine.errors import Refusal, Unavailable
 from engine.logs import configure_logs
 from engine.progress import Progress
 from engine.seats.ids import parse_hold_id
@@ -83,11 +84,12 @@ class Show:
 
     async def _buy(self, who, chance):
         while self.claimed < self.claims:
-            try:
-                await self._visit(who, chance)
-            except Refusal:
-                if chance.random() < 0.1:
-                    await self.seats.read_seats(self.number, who)
+            with suppress(Unavailable):  # the machine was too busy for a call to run in time; that is recorded, too
+                try:
+                    await self._visit(who, chance)
+                except Refusal:
+                    if chance.random() < 0.1:
+                        await self.seats.read_seats(self.number, who)
 
     async def _visit(self, who, chance):
         hold = await self._claim(who, chance)
@@ -154,12 +156,13 @@ class Show:
         """Block seats and give them back; look at maps; perhaps cancel it all."""
         while self.claimed < self.claims:
             seats = chance.sample(range(SEATS), 2)
-            try:
-                await self.seats.block_seats(self.number, seats, evict=chance.random() < 0.5)
-                await asyncio.sleep(0.005)
-                await self.seats.unblock_seats(self.number, seats)
-            except Refusal:
-                await self.seats.read_seats(self.number)
+            with suppress(Unavailable):
+                try:
+                    await self.seats.block_seats(self.number, seats, evict=chance.random() < 0.5)
+                    await asyncio.sleep(0.005)
+                    await self.seats.unblock_seats(self.number, seats)
+                except Refusal:
+                    await self.seats.read_seats(self.number)
             if self.closes_at is not None and self.claimed >= self.closes_at:
                 await self.seats.close_showtime(self.number)
                 return

@@ -53,6 +53,9 @@ async def take_postgres_down(world, chance):
     async with world.town.customer() as buyer:
         booking, payment = await buyer.begin(showtime, *SEATS[:2])
         unpaid = await buyer.check_out(await buyer.claim(showtime, SEATS[2]))
+        for api in world.apis:  # what an API has never seen it cannot sell without the ledger
+            async with at(api, buyer) as same:
+                await same.call("GET", f"/showtimes/{showtime}/seats", 200)
         began = time.monotonic()
         await world.postgres.end()
         assert await capture(world, payment) == 503, "nobody could write the money down"
