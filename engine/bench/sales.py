@@ -10,6 +10,7 @@ from uuid import uuid4
 import msgspec
 
 from engine.bench.stage import WEBHOOK_SECRET, Stage
+from engine.errors import CommandError
 from engine.ledger.records import GatewayEvent, Intent
 from engine.orders.gateways.protocol import PaymentEvent
 from engine.orders.gateways.signatures import SIGNATURE_HEADER, sign
@@ -33,9 +34,16 @@ def free_pairs(stage: Stage, showtimes: Sequence[int]) -> Iterator[tuple[int, tu
 
 
 async def prepare(stage: Stage, pairs: Iterator[tuple[int, tuple[int, int]]], count: int) -> list[Intent]:
-    """Claim, check out, and note the intent to pay, so many times."""
+    """Claim, check out, and note the intent to pay, so many times.
+
+    Raises:
+        CommandError: there are not as many pairs.
+    """
     async with open_runtime(stage.settings, "api") as runtime:
-        return await _some_at_once(itertools.islice(pairs, count), lambda pair: _intend(runtime, *pair))
+        intents = await _some_at_once(itertools.islice(pairs, count), lambda pair: _intend(runtime, *pair))
+    if len(intents) < count:
+        raise CommandError("there are not enough seats for so many rounds")
+    return intents
 
 
 async def pay_without_api(stage: Stage, intents: Sequence[Intent]) -> None:

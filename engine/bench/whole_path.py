@@ -25,7 +25,7 @@ from engine.listening import free_port
 from engine.paths import ROOT
 
 COPY_SHARE_MIN, LAG_MAX_S, START_MAX_S, MEMORY_MAX_MB, FSYNC_SHARE_MIN = 0.35, 1.0, 3.0, 150.0, 0.7
-SALES, FEW_SALES = 2_000, 200
+SALES, FEW_SALES = 1_500, 200
 CALLERS = 32
 IDLE_S = 2.0
 SETTLED_S = 60

@@ -6,6 +6,7 @@ import contextlib
 import pytest
 
 from loadtests import open_loop
+from loadtests.journeys import KINDS
 from loadtests.open_loop import OpenLoop
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -170,3 +171,12 @@ async def test_more_callers_than_journeys_are_no_measurement():
     async with serve(answer) as (address, _):
         with pytest.raises(SystemExit, match="more callers than journeys"):
             await play({**cold, "address": address, "connections": 1, "phases": [{"rate": 100, "seconds": 1}]})
+
+
+def test_nobody_claims_twice_in_one_showtime():
+    """The limit on holds per customer would be measured, not the claim; 150 pairs need as many customers."""
+    plan = {"showtimes": [1, 2, 3], "labels": [f"A{number}" for number in range(300)], "seed": 1}
+    plan["tokens"] = [f"t{number}" for number in range(150)]
+    for kind in ("cold", "buy"):
+        heads = [next(journey).split(b"\r\n") for journey in KINDS[kind](plan)]
+        assert len(heads) == len({(head[0], head[2]) for head in heads}) == 450
