@@ -53,12 +53,14 @@ end
 local rules = meta.policy
 local seats, runs = seat_map.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
 local cell = struct.pack(formats.OWNER, owner)
-if seat_map.all(keys.owners, runs, cell) and #seat_look.marked(keys.sold, seats) == #seats then
-  return {'sold_already', now_ms, owner}
-end
+local sold = seat_map.all(keys.owners, runs, cell) and #seat_look.marked(keys.sold, seats) or 0
 local hold, damaged = holds.read(keys.holds, keys.deadlines, owner, rules, now_ms)
-if damaged or (hold and not end_hold.sound(keys.owners, hold)) then
+-- A seat that is held and sold at once was sold to somebody else, whose number is lost.
+if damaged or (hold and (sold > 0 or not end_hold.sound(keys.owners, hold))) then
   return {'damaged', now_ms}
+end
+if sold == #seats then
+  return {'sold_already', now_ms, owner}
 end
 -- Who opened the payment has proved to be the hold's owner; a guest may have become somebody since (move_hold).
 local mine = hold and (hold.subject == subject or hold.payment_open == 1)

@@ -71,6 +71,17 @@ def test_another_customers_hold_is_not_sold(house: House):
     assert house.dump() == before
 
 
+def test_a_seat_that_is_held_and_sold_at_once_is_damage(house: House):
+    """Whoever it was sold to: a lost owner number lets it be claimed, but neither sold again nor taken for sold."""
+    sale = booked(house, ANN, 1, 2)
+    house.sell(sale)
+    house.redis.setrange(house.key("owners"), 4, bytes(8))
+    hold = booked(house, BOB, 1, 2)
+    before = house.dump()
+    assert house.sell(hold)[0] == "damaged"
+    assert house.dump() == before
+
+
 @pytest.mark.parametrize("end", ["lapsed", "ended"])
 def test_a_late_payment_gets_its_seats_if_all_are_free(house: House, end):
     """A payment after the deadline is sold late under the same number; its booking expired first, once."""
