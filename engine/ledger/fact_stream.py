@@ -125,11 +125,15 @@ class FactStreams:
             return Position(b"0-0", b"0-0", None, 0)
         stream = await self._redis.xinfo_stream(key)
         groups: list[dict[str, Any]] = await self._redis.xinfo_groups(key)
-        delivered = next((group["last-delivered-id"] for group in groups if group["name"] == GROUP.encode()), None)
-        if delivered is None:
-            return Position(stream["last-generated-id"], b"0-0", None, 0)
+        known = next((group["last-delivered-id"] for group in groups if group["name"] == GROUP.encode()), None)
+        end, newest, delivered = stream["last-generated-id"], stream["last-entry"], known or b"0-0"
+        if newest is None or entry_order(newest[0]) <= entry_order(delivered):
+            # What came after it is gone: a group that was made again may never get that far.
+            delivered = max(delivered, end, key=entry_order)
+        if known is None:
+            return Position(end, delivered, None, 0)
         pending = await self._redis.xpending(key, GROUP)
-        return Position(stream["last-generated-id"], delivered, pending["min"], pending["pending"])
+        return Position(end, delivered, pending["min"], pending["pending"])
 
     async def trim(self, partition: int) -> int:
         """Drop what is committed and acknowledged, never by length: give how many entries went.

@@ -157,6 +157,25 @@ async def test_a_flushed_redis_gets_its_consumer_group_again(world, database_url
         await eventually(lambda: has_tickets(world, 1))
 
 
+async def test_a_group_that_is_made_again_is_not_behind_what_was_trimmed(world):
+    """Nothing is waited for that is no longer in the stream: no load of the partition would begin before a new fact."""
+    streams = FactStreams(world.redis)
+    await streams.open([PARTITION])
+    entries = await world.append(*numbered([ended_fact(owner, [owner]) for owner in range(1, 4)]))
+    await streams.read_new([PARTITION], 10, 10)
+    await streams.acknowledge({PARTITION: entries})
+    assert await streams.trim(PARTITION) == 3
+    await world.redis.xgroup_destroy(STREAM, GROUP)
+    for _ in range(2):
+        position = await streams.position(PARTITION)
+        assert position.applied(position.end)
+        await streams.open([PARTITION])
+    (newer,) = await world.append(numbered([ended_fact(owner, [owner]) for owner in range(1, 5)])[3])
+    assert not (await streams.position(PARTITION)).applied(newer)
+    await world.redis.xgroup_destroy(STREAM, GROUP)
+    assert not (await streams.position(PARTITION)).applied(newer)
+
+
 async def test_entries_taken_by_a_predecessor_after_the_takeover_are_found(world, database_url, redis_url, monkeypatch):
     """Schedule: a frozen predecessor reads once more under the shared name, and cannot commit what it read."""
     monkeypatch.setattr(reader_module.limits, "TRIM_EVERY_MS", 100)

@@ -117,7 +117,13 @@ class Client:
         return await self._ask("EXISTS", lambda: int(_partition_of(key) in self._node.streams))
 
     async def xinfo_stream(self, key):
-        return await self._ask("XINFO", lambda: {"last-generated-id": name_of(self._stream(key).last)})
+        def told():
+            stream = self._stream(key)
+            newest = max(stream.entries, default=None)
+            entry = None if newest is None else (name_of(newest), stream.entries[newest])
+            return {"last-generated-id": name_of(stream.last), "last-entry": entry}
+
+        return await self._ask("XINFO", told)
 
     async def xinfo_groups(self, key):
         def groups():
