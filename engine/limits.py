@@ -41,6 +41,8 @@ SHOWTIME_CACHE_TTL_MS = 5 * SECOND_MS
 SEAT_COUNT_CACHE_TTL_MS = 3 * SECOND_MS
 LEDGER_PATIENCE_MS = 300
 """How long a reader who has an older value waits for a fresh one."""
+LEDGER_IDLE_MAX_MS = 10 * SECOND_MS
+"""How long a transaction may do nothing: a process that froze amid one would keep its rows from all others."""
 REDIS_CALLS_AT_ONCE_MAX = 50
 """Showtimes that an operator's act for many of them tells Redis of at once."""
 SEAT_COUNT_TIMEOUT_MS = 500

@@ -14,7 +14,7 @@ import asyncpg
 import orjson
 import structlog
 
-from engine import timings
+from engine import limits, timings
 from engine.errors import CommandError, Unavailable
 from engine.settings import Settings
 
@@ -91,10 +91,19 @@ async def open_pool(settings: Settings, *, application: str = "seatlock") -> asy
             timeout=ACQUIRE_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
             init=prepare_connection,
-            server_settings={"application_name": application, "timezone": "UTC"},
+            server_settings=session_settings(application),
         )
     except (ValueError, asyncpg.ClientConfigurationError) as error:
         raise CommandError(f"SEATLOCK_DATABASE_URL: {error}") from None
+
+
+def session_settings(application: str) -> dict[str, str]:
+    """Give what each session asks of PostgreSQL."""
+    return {
+        "application_name": application,
+        "timezone": "UTC",
+        "idle_in_transaction_session_timeout": str(limits.LEDGER_IDLE_MAX_MS),
+    }
 
 
 @asynccontextmanager

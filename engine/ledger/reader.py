@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from engine import limits
 from engine.cancellation import end_if_cancelled
 from engine.errors import Unavailable
-from engine.ledger.database import LOST, prepare_connection
+from engine.ledger.database import LOST, prepare_connection, session_settings
 from engine.ledger.fact_stream import Entry
 from engine.ledger.facts import Fact, UnnumberedEntry, decode_fact, readable
 from engine.ledger.outcomes import publish_outcomes
@@ -95,7 +95,7 @@ class FactReader:
             self._database_url,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
-            server_settings={"application_name": f"{APPLICATION}{self.worker}", "timezone": "UTC"},
+            server_settings=session_settings(f"{APPLICATION}{self.worker}"),
         )
         await prepare_connection(connection)
         partitions = Partitions(connection, self.worker, f"{socket.gethostname()}:{os.getpid()}")

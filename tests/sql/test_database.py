@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import asyncpg
 import pytest
 
+from engine import limits
 from engine.errors import CommandError, Unavailable
 from engine.ledger.database import committing, moment, open_pool, reading, to_ms, transaction
 from engine.settings import Settings
@@ -172,3 +173,24 @@ async def test_a_session_that_was_ended_between_two_transactions_is_no_fault_of_
         assert (raised.value.code, raised.value.outcome) == ("ledger_unavailable", "definite")
     finally:
         connection.terminate()
+
+
+async def test_a_process_that_froze_amid_a_transaction_keeps_its_rows_from_nobody_for_long(database_url, monkeypatch):
+    """PostgreSQL ends a transaction that does nothing; whoever wakes up late has changed nothing, and is told so."""
+    monkeypatch.setattr(limits, "LEDGER_IDLE_MAX_MS", 100)
+    pool = await open_pool(Settings(database_url=database_url))
+    lock = "LOCK TABLE generations"
+
+    async def freeze():
+        async with transaction(pool) as frozen:
+            await frozen.execute(INSERT)
+            await frozen.execute(lock)
+            async with transaction(pool) as other:
+                await other.execute(lock)
+            await frozen.execute("SELECT 1")
+
+    (error,) = await asyncio.gather(asyncio.wait_for(freeze(), 3), return_exceptions=True)
+    assert getattr(error, "outcome", error) == "definite"
+    async with reading(pool) as connection:
+        assert await connection.fetchval("SELECT count(*) FROM generations") == 0
+    await pool.close()

@@ -150,7 +150,7 @@ async def spoil_numbers(world, chance):
 async def cut_records(world, chance):
     """The records of customers and holds lose their last bytes."""
     told = {}
-    for name, length in (("holds", 27), ("customers", 6)):
+    for name, length in (("holds", 27), ("customers", 1)):  # shorter than any that can be read
 
         async def act(keys, showtime, name=name, length=length):
             key = showtime_key(showtime, name)
