@@ -3,7 +3,8 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -119,45 +120,140 @@ class Timeouts:
         self, app: ASGIApp, body_timeout_ms: int = BODY_TIMEOUT_MS, answer_timeout_ms: int = ANSWER_TIMEOUT_MS
     ) -> None:
         self._app = app
-        self._body_timeout_s = body_timeout_ms / SECOND_MS
-        self._answer_timeout_s = answer_timeout_ms / SECOND_MS
+        self._bodies = _Patience(body_timeout_ms, _Exchange.give_up_body)
+        self._answers = _Patience(answer_timeout_ms, _Exchange.give_up_answer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; see the class."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body_until = asyncio.get_running_loop().time() + self._body_timeout_s
-        whole = False
-        begun = False
-
-        async def receive_in_time() -> Message:
-            nonlocal whole
-            if whole:
-                return await receive()
-            try:
-                async with asyncio.timeout_at(body_until):
-                    message = await receive()
-            except TimeoutError:
-                raise Refusal("request_timeout") from None
-            whole = not message.get("more_body", False)
-            return message
-
-        async def send_begun(message: Message) -> None:
-            nonlocal begun
-            if not begun:
-                begun = True
-                patience.reschedule(None)  # A stream may go on for as long as it likes.
-            await send(message)
-
+        exchange = _Exchange(receive, send, self._bodies, self._answers)
         try:
-            async with asyncio.timeout(self._answer_timeout_s) as patience:
-                await self._app(scope, receive_in_time, send_begun)
-        except TimeoutError:
-            if begun or not patience.expired():
+            await self._app(scope, exchange.receive, exchange.send)
+        except asyncio.CancelledError:
+            if not exchange.was_given_up():
                 raise
             error = Unavailable("timed_out", outcome="unknown")
             await (await answer_error(Request(scope, receive), error))(scope, receive, send)
+        finally:
+            exchange.end()
+
+
+class _Exchange:
+    """One request and its answer, as far as somebody waits for them; the application gets its `receive` and `send`."""
+
+    # fmt: off
+    __slots__ = (
+        "_answers", "_begun", "_bodies", "_cancels", "_cut", "_given_up", "_late", "_loop", "_reader", "_receive",
+        "_send", "_task", "_whole",
+    )
+    # fmt: on
+
+    def __init__(self, receive: Receive, send: Send, bodies: "_Patience", answers: "_Patience") -> None:
+        self._receive, self._send = receive, send
+        self._bodies, self._answers = bodies, answers
+        self._loop = asyncio.get_running_loop()
+        self._task = _this_task(self._loop)
+        self._cancels = self._task.cancelling()
+        self._reader: asyncio.Task[Any] | None = None
+        self._whole = self._late = self._cut = self._begun = self._given_up = False
+        bodies.begin(self, self._loop)
+        answers.begin(self, self._loop)
+
+    async def receive(self) -> Message:
+        """Give the next message; Refusal `request_timeout` if it is of a body that does not come in time."""
+        if self._whole:
+            return await self._receive()
+        # Who streams an answer listens in a task of its own.
+        reader = self._reader = _this_task(self._loop)
+        cancels = reader.cancelling()
+        self._cut = False
+        if self._late:
+            self._loop.call_soon(self.give_up_body)  # Only what is there already is taken now.
+        try:
+            message = await self._receive()
+        except asyncio.CancelledError:
+            if self._cut and reader.uncancel() <= cancels:
+                raise Refusal("request_timeout") from None
+            raise
+        finally:
+            self._reader = None
+        if not message.get("more_body", False):
+            self._whole = True
+            self._bodies.end(self)
+        return message
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Pass the answer on. Once it has begun nobody waits for it: a stream may go on for as long as it likes."""
+        if not self._begun:
+            self._begun = True
+            self._answers.end(self)
+        return self._send(message)
+
+    def give_up_body(self) -> None:
+        """Let whoever waits for the body, now or later, wait no longer."""
+        self._late = True
+        if self._reader is not None and not self._cut:
+            self._cut = True
+            self._reader.cancel()
+
+    def give_up_answer(self) -> None:
+        """End the request."""
+        self._given_up = True
+        self._task.cancel()
+
+    def was_given_up(self) -> bool:
+        """Say, once, whether the task was cancelled for want of an answer and for nothing else."""
+        return self._given_up and not self._begun and self._task.uncancel() <= self._cancels
+
+    def end(self) -> None:
+        """Wait for nothing any more."""
+        self._bodies.end(self)
+        self._answers.end(self)
+
+
+class _Patience:
+    """Gives up the exchanges that take too long. All may take equally long, so one timer, for the oldest, serves all.
+
+    A timer for each would be among the dearest things that a claim does.
+    """
+
+    def __init__(self, timeout_ms: int, give_up: Callable[[_Exchange], None]) -> None:
+        self._timeout_s = timeout_ms / SECOND_MS
+        self._give_up = give_up
+        self._until: dict[_Exchange, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def begin(self, exchange: _Exchange, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait for it from now on."""
+        if loop is not self._loop:  # The first one; or another, and the former took its timer with it.
+            self._loop, self._timer = loop, None
+            self._until.clear()
+        until = self._until[exchange] = loop.time() + self._timeout_s
+        if self._timer is None:
+            self._timer = loop.call_at(until, self._look, loop)
+
+    def end(self, exchange: _Exchange) -> None:
+        """Wait for it no longer. The timer stays, for the next one."""
+        self._until.pop(exchange, None)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        while self._until:
+            oldest, until = next(iter(self._until.items()))
+            if until > loop.time():
+                self._timer = loop.call_at(until, self._look, loop)
+                return
+            del self._until[oldest]
+            self._give_up(oldest)
+
+
+def _this_task(loop: asyncio.AbstractEventLoop) -> "asyncio.Task[Any]":
+    task = asyncio.current_task(loop)
+    assert task is not None, "requests are served by tasks"
+    return task
 
 
 class BodyLimit:

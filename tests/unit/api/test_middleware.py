@@ -240,6 +240,66 @@ async def test_a_body_that_does_not_come_is_given_up():
     assert answer.headers["connection"] == "close"
 
 
+async def test_a_body_that_is_asked_for_too_late_is_taken_only_as_far_as_it_is_there():
+    """The time of a body runs from the beginning of the request, whether somebody reads it yet or not."""
+
+    async def late(request: Request):
+        await asyncio.sleep(0.12)
+        return await size_of_body(request)
+
+    answer = await run_slow(never_ending, late, body_timeout_ms=50)
+    assert (answer.status_code, answer.json()["code"]) == (408, "request_timeout")
+    answer = await run_slow(at_once, late, body_timeout_ms=50)
+    assert (answer.status_code, answer.text) == (200, "1")
+
+
+async def test_who_came_later_is_given_up_later():
+    """One timer serves all: it goes on with the next one, and leaves out who has been answered meanwhile."""
+    ended = []
+
+    async def app(scope, receive, send):
+        try:
+            await (asyncio.sleep(0) if scope["path"] == "/quick" else asyncio.Event().wait())
+        finally:
+            ended.append(scope["path"])
+        await PlainTextResponse("done")(scope, receive, send)
+
+    timeouts = Timeouts(app, answer_timeout_ms=200)
+    edge_app = Starlette()
+    edge_app.state.settings = Settings()
+
+    async def come(path, sent):
+        async def send(message):
+            sent.append(message)
+
+        scope = {
+            "type": "http", "method": "GET", "path": path, "query_string": b"", "headers": [], "app": edge_app,
+            "root_path": "", "server": ("seatlock.test", 80), "scheme": "http",
+        }  # fmt: skip
+        await timeouts(scope, asyncio.Event().wait, send)
+
+    async with asyncio.TaskGroup() as group:
+        answers = {path: [] for path in ("/first", "/quick", "/second")}
+        for path, sent in answers.items():
+            group.create_task(come(path, sent))
+            await asyncio.sleep(0.02)
+    assert ended == ["/quick", "/first", "/second"]
+    assert {path: sent[0]["status"] for path, sent in answers.items()} == {"/first": 503, "/quick": 200, "/second": 503}
+
+
+async def test_a_request_that_is_cancelled_is_not_answered():
+    """A shutdown is no slowness: the cancellation goes on its way."""
+
+    async def stuck(scope, receive, send):
+        await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(Timeouts(stuck)({"type": "http"}, asyncio.Event().wait, None))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_a_handler_that_does_not_answer_is_ended_with_an_unknown_outcome():
     """503 with Retry-After; the same key tells later what became of it."""
 
