@@ -148,17 +148,22 @@ async def spoil_numbers(world, chance):
 
 @fault("records-cut-short", holds="a packed record that is too short is damage, and mended by a load")
 async def cut_records(world, chance):
-    """The records of customers and holds lose their last bytes."""
-    told = {}
-    for name, length in (("holds", 27), ("customers", 1)):  # shorter than any that can be read
+    """The records of holds lose their last bytes; then those of customers, of whom one claims once more."""
 
-        async def act(keys, showtime, name=name, length=length):
-            key = showtime_key(showtime, name)
-            records = {field: packed[:length] for field, packed in (await keys.hgetall(key)).items() if packed}
-            if records:
-                await keys.hset(key, mapping=records)
+    async def cut(keys, showtime, name="holds", length=27):
+        key = showtime_key(showtime, name)
+        records = {field: packed[:length] for field, packed in (await keys.hgetall(key)).items() if packed}
+        if records:
+            await keys.hset(key, mapping=records)
 
-        told = await harm(world, chance, act)
+    told = await harm(world, chance, cut)
+    showtime = await stage.open_showtime(world)
+    async with world.keys() as keys, world.town.customer() as buyer:
+        await buyer.claim(showtime, "X1")
+        before = await loads(keys, showtime)
+        await cut(keys, showtime, "customers", 6)
+        await buyer.claim(showtime, "X2")
+        assert await loads(keys, showtime) > before
     return told
 
 
