@@ -49,8 +49,11 @@ async def put_on(small, pool, hall, *, beside=None):
     return showtime
 
 
-async def sell_out(pool, showtime, seats):
-    """Sell all seats of a showtime that Redis has not loaded, two by two; nobody is told of these sales."""
+async def sell_out(pool, showtime, seats, *, analyze=True):
+    """Sell all seats of a showtime that Redis has not loaded, two by two; nobody is told of these sales.
+
+    Without `analyze` the planner learns of them by itself, some time.
+    """
     now_ms = time.time_ns() // 1_000_000
     at, rows = moment(now_ms), {table: [] for table in _COLUMNS}
     for owner in range(1, seats // SEATS_PER_BOOKING + 1):
@@ -69,5 +72,6 @@ async def sell_out(pool, showtime, seats):
         for table, columns in _COLUMNS.items():
             await connection.copy_records_to_table(table, records=rows[table], columns=columns.split(), timeout=60)
         await connection.execute("DELETE FROM announcements")
-    async with pool.acquire() as connection:
-        await connection.execute("ANALYZE", timeout=60)
+    if analyze:
+        async with pool.acquire() as connection:
+            await connection.execute("ANALYZE", timeout=60)
