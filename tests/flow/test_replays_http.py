@@ -1,12 +1,12 @@
 """Idempotency-Key on every POST: a repeat gives the first success again and changes nothing, also without Redis."""
 
+import asyncio
 import json
 import time
 from uuid import uuid4
 
 import asyncpg
 import pytest
-from redis import Redis
 
 from api.routes import ENDPOINTS
 from engine.limits import IDEMPOTENCY_KEY_LENGTH_MAX
@@ -42,6 +42,7 @@ BUSY = """
                 OR EXISTS (SELECT FROM tickets WHERE restock_due IS NOT NULL)
                 OR EXISTS (SELECT FROM announcements WHERE spread_at IS NULL)
                 OR EXISTS (SELECT FROM webhook_deliveries WHERE due_at IS NOT NULL)
+                OR EXISTS (SELECT FROM cancellations WHERE due_at IS NOT NULL)
 """
 """What the worker does not do at once, and not only when it is asked."""
 
@@ -212,8 +213,7 @@ async def test_every_post_of_a_whole_purchase_is_repeated_and_nothing_changes(qu
         before = await calm(town)
         assert len(before["tickets"]) > 0
         if flushed:
-            with Redis.from_url(town.redis.url) as client:
-                client.flushall()
+            await asyncio.to_thread(town.forget)
         for call, key, first in durable if flushed else durable + fleeting:
             again = await call.send(buyer.client, key)
             assert steady_part(again) == steady_part(first), call.path

@@ -22,6 +22,7 @@ from uuid import uuid4
 
 import asyncpg
 import httpx
+from redis import Redis
 
 from engine.accounts.tokens import Identity, Tokens
 from engine.catalogue.catalogue import Catalogue
@@ -140,6 +141,14 @@ class Town:
         headers = {"Authorization": f"Bearer {self._tokens.issue(identity, 'access')}"}
         async with self.client(headers) as client:
             yield Customer(client, subject)
+
+    def forget(self):
+        """Let Redis lose everything."""
+        if isinstance(self.redis, EmbeddedValkey):
+            with Redis.from_url(self.redis.url) as client:
+                client.flushall()
+        else:
+            self.redis.heal()
 
     def token(self, **fields) -> str:
         """Give a valid token; fields as of `Identity`."""
