@@ -6,6 +6,7 @@ from enum import Enum
 
 from starlette.requests import Request
 
+from api.cors import header
 from engine.accounts.issuer import Issuer
 from engine.accounts.tokens import Identity, Tokens
 from engine.errors import Refusal, Unavailable
@@ -90,10 +91,11 @@ def _bearer(request: Request) -> str | None:
     Raises:
         Refusal: `token_invalid`: something else stands there.
     """
-    header = request.headers.get("authorization")
-    if header is None:
+    # Not by `request.headers`, which would be built for this alone.
+    raw = header(request.scope, b"authorization")
+    if raw is None:
         return None
-    scheme, _, token = header.partition(" ")
+    scheme, _, token = raw.decode("latin-1").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Refusal("token_invalid", "The scheme must be Bearer.")
     return token.strip()

@@ -36,11 +36,14 @@ class GuardedProtocol(HttpToolsProtocol):
         """Count what comes before the end of the headers."""
         if self._in_head:
             self._head_bytes += len(data)
-            if self._head_timer is None:
-                self._head_timer = self.loop.call_later(HEADERS_TIMEOUT_MS / SECOND_MS, self._refuse, "request_timeout")
         super().data_received(data)
-        if self._in_head and self._head_bytes > HEADERS_MAX_BYTES:
+        if not self._in_head:
+            return
+        if self._head_bytes > HEADERS_MAX_BYTES:
             self._refuse("headers_too_large")
+        elif self._head_bytes and self._head_timer is None and not self.transport.is_closing():
+            # Headers that came in one piece never get here: most need no timer.
+            self._head_timer = self.loop.call_later(HEADERS_TIMEOUT_MS / SECOND_MS, self._refuse, "request_timeout")
 
     def on_message_begin(self) -> None:
         """Take note that headers begin; what is left of the chunk before them is not theirs."""

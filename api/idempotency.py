@@ -42,10 +42,10 @@ def read_key(request: Request) -> str | None:
     Raises:
         InvalidInput: there is more than one, or it is empty, too long, or not printable ASCII.
     """
-    keys = request.headers.getlist("idempotency-key")
+    keys = [value for name, value in request.scope["headers"] if name == b"idempotency-key"]
     if not keys:
         return None
-    key = keys[0]
+    key: str = keys[0].decode("latin-1")
     if len(key) > 1 and key[0] == key[-1] == '"':
         key = key[1:-1]
     if not (len(keys) == 1 and key.isascii() and key.isprintable() and 1 <= len(key) <= IDEMPOTENCY_KEY_LENGTH_MAX):

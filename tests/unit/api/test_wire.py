@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from api import wire
 from engine.errors import InvalidInput, Refusal
@@ -24,6 +24,36 @@ def get(query: str = "", **headers: str) -> Request:
     """A request with these parameters and headers."""
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     return Request({"type": "http", "method": "GET", "path": "/", "query_string": query.encode(), "headers": raw})
+
+
+def post(*messages: dict) -> Request:
+    """A request whose body comes in these messages, and then nothing."""
+    coming = iter(messages)
+
+    async def receive():
+        return next(coming)
+
+    headers = [(b"content-type", b"application/json; charset=utf-8")]
+    return Request({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive)
+
+
+async def test_a_body_is_read_whole_and_can_be_read_again():
+    """In however many parts it comes; and whoever reads first, `Request.body` or a `Body`."""
+    parts = [{"type": "http.request", "body": part, "more_body": more} for part, more in ((b'{"na', True), (b"", True))]
+    last = {"type": "http.request", "body": b'me": "Rina"}'}
+    for messages in ([{"type": "http.request", "body": b'{"name": "Rina"}'}], [*parts, last]):
+        request = post(*messages)
+        assert [(await BODY.read(request)).name for _ in range(2)] == ["Rina", "Rina"]
+        assert await request.body() == b'{"name": "Rina"}'
+        request = post(*messages)
+        assert await request.body() == b'{"name": "Rina"}'
+        assert (await BODY.read(request)).name == "Rina"
+
+
+async def test_half_a_body_of_somebody_who_hung_up_is_none():
+    """It is not decoded as if it were whole."""
+    with pytest.raises(ClientDisconnect):
+        await BODY.read(post({"type": "http.request", "body": b"{}", "more_body": True}, {"type": "http.disconnect"}))
 
 
 @pytest.mark.parametrize(
