@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import redis.asyncio
 
-from engine.errors import Refusal
+from engine.errors import Refusal, Unavailable
 from engine.limits import DAY_MS, MINUTE_MS, SHOWTIME_NUMBER_MAX
 from engine.seats.ids import HoldId, parse_hold_id
 from engine.seats.lane import Lane
@@ -35,7 +36,13 @@ class Engine:
             await client.flushall()
         for first in range(1, showtimes + 1, LOADS_AT_ONCE):
             last = min(first + LOADS_AT_ONCE, showtimes + 1)
-            await asyncio.gather(*(self.put_in(number, seats, sold_from) for number in range(first, last)))
+            await asyncio.gather(*(self._surely_put_in(number, seats, sold_from) for number in range(first, last)))
+
+    async def _surely_put_in(self, showtime: int, seats: int, sold_from: int | None) -> None:
+        """Put it in, again while Redis is too busy for the call to run in time: with freeing what was there before."""
+        while True:
+            with suppress(Unavailable):
+                return await self.put_in(showtime, seats, sold_from)
 
     async def put_in(self, showtime: int, seats: int, sold_from: int | None = None) -> None:
         """Load one showtime with so many seats; those from `sold_from` on are sold."""
