@@ -178,7 +178,7 @@ async def test_several_workers_share_the_mails(room, server, sending):
     await queue(room, *(f"{number}@x.org" for number in range(90)))
     other = Sending(room.pool, room.writer, MailChannel(server.url, SETTINGS.mail_from))
     taken = await asyncio.gather(sending.send_notifications(), other.send_notifications())
-    assert sorted(taken) == [10, 80]
+    assert (sum(taken), min(taken) > 0) == (90, True)
     assert len({recipients[0] for recipients, _ in server.mails}) == len(server.mails) == 90
     assert server.connections <= 2 * limits.NOTIFICATIONS_AT_ONCE_MAX
 
