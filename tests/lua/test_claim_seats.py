@@ -178,3 +178,16 @@ def test_a_claim_looks_only_at_what_is_asked(house: House):
     house.lapse(*others)
     house.claim(ANN, 10)
     assert house.bits("locked") == {1, 2, 10}
+
+
+@pytest.mark.parametrize("kept", ["holds", "deadlines"])
+def test_a_number_that_somebody_has_is_damage(house: House, kept):
+    """A fence that went back, and a record or a deadline under the next number: whoever has it keeps it."""
+    house.claim(ANN, 1)
+    other = "deadlines" if kept == "holds" else "holds"
+    remove = house.redis.zrem if other == "deadlines" else house.redis.hdel
+    house.redis.hincrby(house.key("meta"), "fence", -1)
+    remove(house.key(other), int(house.meta("fence")) + 1)
+    before = house.dump()
+    assert house.write("claim_seats", BOB, 5)[0] == "damaged"
+    assert house.dump() == before

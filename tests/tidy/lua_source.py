@@ -35,6 +35,7 @@ READING = frozenset(
 WRITING = frozenset(
     [
         "HSET",
+        "HSETNX",
         "HDEL",
         "HINCRBY",
         "BITFIELD",

@@ -17,8 +17,8 @@ RETURNS  too_late
          claimed, the hold answer (include/hold_answer.lua)
 RAISES   OOM at maxmemory, before anything changed; an index that is no seat of the showtime, or comes twice
 EMITS    booking_expired, for each lapsed booking that is taken over
-COST     O(seats asked + seats of the holds taken over). A claim of free seats by a new customer takes 11 commands and
-         makes few functions: what other cases need is included inside their blocks.
+COST     O(seats asked + seats of the holds taken over). A claim of free seats by a new customer takes 11 commands
+         beside the clock's, and makes few functions: what other cases need is included inside their blocks.
 ]]
 local clock = (function()
 -- Now, in ms since 1970, by Redis' own clock: the only clock that decides anything. Read once, as a value and not by
@@ -999,15 +999,19 @@ end
 
 -- change
 local owner = fence + 1
--- Tried before all else: at maxmemory Redis refuses the first write, and with it the whole claim; and if one of these
--- two keys is of another type, nothing has changed.
-local added = redis.pcall('HSET', holds_key, owner, struct.pack('>c16I8c1BBB' .. string.rep('H', #seats),
+-- Tried before all else: at maxmemory Redis refuses the first write, and with it the whole claim; a key of another type
+-- and a number that somebody has are damage. Nothing has changed then.
+local tried = redis.pcall('HSETNX', holds_key, owner, struct.pack('>c16I8c1BBB' .. string.rep('H', #seats),
   subject, now_ms, 'H', 0, 0, 0, unpack(seats)))
-local dated = added == 1 and redis.pcall('ZADD', deadlines_key, deadline_ms, owner)
-if dated ~= 1 then
-  redis.pcall('HDEL', holds_key, owner)
-  local error_text = dated and dated.err or added.err
-  return string.find(error_text, 'WRONGTYPE', 1, true) and {'damaged', now_ms} or {err = error_text}
+if tried == 1 then
+  tried = redis.pcall('ZADD', deadlines_key, 'NX', deadline_ms, owner)
+  if tried ~= 1 then
+    redis.pcall('HDEL', holds_key, owner)
+  end
+end
+if tried ~= 1 then
+  local full = type(tried) == 'table' and not string.find(tried.err, 'WRONGTYPE', 1, true)
+  return full and tried or {'damaged', now_ms}
 end
 if lapsed and #lapsed > 0 then
   local request = (function()
@@ -1416,8 +1420,10 @@ end
 if next_lapse_ms > 0 and next_lapse_ms <= now_ms then
   version = version + redis.call('ZCOUNT', deadlines_key, '-inf', now_ms)
 end
-local answer = {'claimed', now_ms, version, owner, now_ms, 'H', deadline_ms, hold_answer.EXTENSIONS_PER_HOLD_MAX,
-  now_ms + hold_max_ms, 0, subject, '', unpack(seats)}
+local answer = hold_answer.give('claimed', now_ms, version, {
+  owner = owner, claimed_at_ms = now_ms, status = 'H', deadline_ms = deadline_ms, extensions = 0, payment_open = 0,
+  subject = subject, seats = seats,
+}, hold_max_ms, '')
 if request_text ~= '' then
   local request = (function()
 -- Replays: the success of a request is kept under its id and given again.
