@@ -17,10 +17,6 @@ T = TypeVar("T")
 USAGE_STATUS = 2
 FAILED_STATUS = 1
 INTERRUPTED_STATUS = 130
-DRAIN_S = 5
-"""How long the API finishes requests that it has begun when it is told to stop."""
-KEEP_ALIVE_S = 75
-"""Longer than load balancers keep idle connections: who closes first must not be the one who may be sent a request."""
 
 app = typer.Typer(
     name="seatlock",
@@ -79,33 +75,18 @@ def dev(
 @app.command()
 def api() -> None:
     """Serve the HTTP API on SEATLOCK_HOST and SEATLOCK_PORT."""
-    import uvicorn
-
     from engine.data_folder import find_servers
     from engine.listening import listen
     from engine.logs import configure_logs
     from engine.runtime import check_secrets
+    from engine.serving import serve
 
     settings, environ = find_servers(os.environ, "redis_url", "database_url")
     configure_logs(settings.log_level)
     server = listen(settings.host, settings.port)
     check_secrets(settings)
     os.environ.update(environ)
-    config = uvicorn.Config(
-        "api.app:create_app_from_env",
-        factory=True,
-        http="api.http_protocol:GuardedProtocol",
-        # uvicorn would believe X-Forwarded-For of whoever calls from this machine; api/rate_limits.py reads it.
-        proxy_headers=False,
-        host=settings.host,
-        port=settings.port,
-        access_log=False,
-        server_header=False,
-        log_level=settings.log_level,
-        timeout_graceful_shutdown=DRAIN_S,
-        timeout_keep_alive=KEEP_ALIVE_S,
-    )
-    uvicorn.Server(config).run(sockets=[server])
+    serve("api.app:create_app_from_env", server, settings)
 
 
 @app.command()

@@ -119,10 +119,8 @@ def redis_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
-    server = EmbeddedValkey(tmp_path_factory.mktemp("redis") / kind, program)
-    server.start()
-    yield RedisServer(kind, program.version, server.url, server.socket)
-    server.stop()
+    with EmbeddedValkey(tmp_path_factory.mktemp("redis") / kind, program) as server:
+        yield RedisServer(kind, program.version, server.url, server.socket)
 
 
 @pytest.fixture
@@ -147,10 +145,9 @@ async def redis_client(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """A PostgreSQL for the whole session."""
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "server", find_postgres(), settings=NO_DISK)
-    server.start()
-    yield server
-    server.stop()
+    folder = tmp_path_factory.mktemp("postgres") / "server"
+    with EmbeddedPostgres(folder, find_postgres(), settings=NO_DISK) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from engine.duties import Duties
 from engine.ledger.reader import FactReader
-from engine.ledger.records import BookedSeat, GatewayEvent, Intent
+from engine.ledger.records import GatewayEvent
 from engine.redis_clients import open_redis
 from engine.runtime import open_runtime
 from engine.seats.ids import parse_hold_id
@@ -45,25 +45,8 @@ class House:
     async def pay(self, seats, subject=ANNA, hold=None):
         """Bring a booking to where its money is durable and no seat is sold yet; gives the capture."""
         hold = await self.check_out(seats, subject, hold)
-        await self.seats.open_payment(parse_hold_id(hold.id), subject)
-        layout = self.small.layout
-        rows = [layout.seats[seat] for seat in seats]
-        intent = Intent(
-            booking_id=hold.id,
-            showtime=hold.showtime,
-            subject=subject,
-            email="a@example.org",
-            phone=None,
-            locale="id",
-            owner_number=hold.owner,
-            claimed_at_ms=hold.claimed_at_ms,
-            expires_at_ms=hold.deadline_ms,
-            now_ms=hold.now_ms,
-            currency="IDR",
-            seats=tuple(BookedSeat(row.index, row.seat, row.tier, PRICES[row.tier]) for row in rows),
-            gateway="fake",
-            session_id=f"sess_{uuid4().hex}",
-        )
+        hold = await self.seats.open_payment(parse_hold_id(hold.id), subject)
+        intent = await self.intend(hold, subject)
         await self.ledger.record_intent(intent)
         event = GatewayEvent(
             gateway="fake",
@@ -77,6 +60,10 @@ class House:
         judgement = await self.ledger.record_event(event)
         assert judgement.verdict == "sell"
         return judgement.capture
+
+    async def intend(self, hold, subject=ANNA):
+        """Give the intent of a new session for a checked-out hold."""
+        return await self.runtime.orders.payments.intend(hold, subject)
 
     async def sell(self, seats, subject=ANNA):
         """Sell seats; gives the capture. A worker brings it into the ledger."""

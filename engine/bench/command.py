@@ -97,7 +97,7 @@ def _measure(session: Session, names: Sequence[str]) -> None:
         with _told(session, "costs in Redis"):
             in_process.costs_in_redis(session, names, BASELINES)
     if "B5" in names:
-        with _told(session, "B5"), in_process.valkey(scratch / "lane") as server:
+        with _told(session, "B5"), in_process.own_valkey(scratch / "lane") as server:
             against_redis.lane_speed(session, server, BASELINES)
     for place, measures, showtimes in (
         ("stage", ON_STAGE, session.extent.showtimes),

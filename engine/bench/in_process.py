@@ -33,7 +33,8 @@ CROWDS = ("cold", "hot")
 def play_contests(session: Session, names: Sequence[str]) -> None:
     """B2, B3: claims per second of the engine and of each baseline, with cold seats and with hot ones."""
     rivals = tuple(design for design in BASELINES if contests.AIMS[design.server][0] in names)
-    with valkey(session.scratch / "contests") as redis, _postgres(session.scratch / "contests") as postgres:
+    folder = session.scratch / "contests"
+    with own_valkey(folder) as redis, EmbeddedPostgres(folder / "postgres", find_postgres()) as postgres:
         urls = {"redis": redis.url, "postgres": postgres.url()}
 
         def turn(design: Design, crowd: str) -> Callable[[int], dict[str, float]]:
@@ -80,7 +81,7 @@ def costs_in_redis(session: Session, names: Sequence[str], scripts: Path) -> Non
 @contextmanager
 def _ground(folder: Path, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> Iterator[tuple[Redis, Engine, Load, str]]:
     """Run a server with the engine's scripts; gives a client, the engine, what puts showtimes in, and its URL."""
-    with valkey(folder) as server, Redis.from_url(server.url) as redis:
+    with own_valkey(folder) as server, Redis.from_url(server.url) as redis:
         redis.config_set("appendonly", "no")  # what is measured is the scripts
         engine = Engine()
         run(engine.open(server.url, 1))
@@ -92,26 +93,10 @@ def _ground(folder: Path, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> Ite
         run(engine.close())
 
 
-@contextmanager
-def valkey(folder: Path) -> Iterator[EmbeddedValkey]:
-    """Run a server of its own for the length of a block."""
+def own_valkey(folder: Path) -> EmbeddedValkey:
+    """Give a server of its own, to run for the length of a block."""
     folder.mkdir(parents=True, exist_ok=True)
-    server = EmbeddedValkey(folder / "valkey", find_valkey())
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
-
-
-@contextmanager
-def _postgres(folder: Path) -> Iterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(folder / "postgres", find_postgres())
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
+    return EmbeddedValkey(folder / "valkey", find_valkey())
 
 
 @contextmanager

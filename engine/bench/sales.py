@@ -14,7 +14,6 @@ from engine.errors import CommandError
 from engine.ledger.records import GatewayEvent, Intent
 from engine.orders.gateways.protocol import PaymentEvent
 from engine.orders.gateways.signatures import SIGNATURE_HEADER, sign
-from engine.orders.pricing import price_seats
 from engine.orders.records import Buyer
 from engine.runtime import Runtime, open_runtime
 from engine.seats.ids import parse_hold_id
@@ -95,23 +94,7 @@ async def _intend(runtime: Runtime, showtime: int, seats: tuple[int, int]) -> In
     buyer = Buyer(subject=subject, email="buyer@example.com")
     booking, _ = await runtime.orders.bookings.claim_and_check_out(showtime, seats, buyer)
     hold = await runtime.seats.open_payment(parse_hold_id(booking.id), subject)
-    booked, currency = await price_seats(runtime.catalogue, hold)
-    intent = Intent(
-        booking_id=hold.id,
-        showtime=showtime,
-        subject=subject,
-        email="buyer@example.com",
-        phone=None,
-        locale="id",
-        owner_number=hold.owner,
-        claimed_at_ms=hold.claimed_at_ms,
-        expires_at_ms=hold.deadline_ms,
-        now_ms=hold.now_ms,
-        currency=currency,
-        seats=booked,
-        gateway=GATEWAY,
-        session_id=f"sess_{uuid4().hex}",
-    )
+    intent = await runtime.orders.payments.intend(hold, subject)
     await runtime.ledger.record_intent(intent)
     return intent
 

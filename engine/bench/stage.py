@@ -203,14 +203,7 @@ def open_stage(folder: Path, showtimes: int, seats: int) -> Iterator[Stage]:
     redis = EmbeddedValkey(folder / "valkey", find_valkey())
     # What the ledger commits is measured by the moment of its commit.
     postgres = EmbeddedPostgres(folder / "postgres", find_postgres(), settings={"track_commit_timestamp": "on"})
-    redis.start()
-    try:
-        postgres.start()
-        try:
-            stage = Stage(folder, redis, postgres, seats)
-            asyncio.run(stage.fill(showtimes))
-            yield stage
-        finally:
-            postgres.stop()
-    finally:
-        redis.stop()
+    with redis, postgres:
+        stage = Stage(folder, redis, postgres, seats)
+        asyncio.run(stage.fill(showtimes))
+        yield stage

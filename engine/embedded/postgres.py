@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 from urllib.parse import quote
 
 from engine.embedded.binaries import ServerProgram
@@ -85,6 +86,14 @@ class EmbeddedPostgres:
         """Stop the server: open transactions are rolled back, everything committed is on disk."""
         self.process.stop()
         forget_socket_folder(self.socket_folder)
+
+    def __enter__(self) -> Self:
+        """Start it for the length of a block."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def _make_folders(self) -> None:
         uid = self._identity.set_uid

@@ -3,7 +3,7 @@
 import socket
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import quote
 
 from engine.embedded.binaries import ServerProgram
@@ -67,6 +67,14 @@ class EmbeddedValkey:
         """Stop the server; what it acknowledged is on disk."""
         self.process.stop()
         forget_socket_folder(self.socket.parent)
+
+    def __enter__(self) -> Self:
+        """Start it for the length of a block."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def _config(self) -> str:
         return "\n".join(

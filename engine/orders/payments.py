@@ -91,13 +91,26 @@ class Payments:
             hold = await self._seats.open_payment(hold_id, subject)
         except Refusal as refusal:
             raise await self._explain(booking_id, subject, refusal) from None
-        intent = await self._intend(hold, subject, return_url, cancel_url)
+        intent = await self.intend(hold, subject, return_url, cancel_url)
         begun = await self._ledger.record_intent(intent, request)
         if begun.payment.payment_url is None:
             return msgspec.structs.replace(begun, payment=await self._open_session(hold, begun.payment))
         return begun
 
-    async def _intend(self, hold: Hold, subject: str, return_url: str | None, cancel_url: str | None) -> Intent:
+    async def intend(
+        self, hold: Hold, subject: str, return_url: str | None = None, cancel_url: str | None = None
+    ) -> Intent:
+        """Give what the ledger is to write before a gateway is asked for a session: seats, prices and buyer.
+
+        Args:
+            hold: of the subject, with its payment open.
+            subject: whose it is.
+            return_url: where the gateway sends the customer after the payment.
+            cancel_url: where it sends whoever turns back.
+
+        Raises:
+            Refusal: as `price_seats`.
+        """
         checkout = read_checkout(hold)
         assert checkout is not None, "a payment was opened for a hold that is not checked out"
         seats, currency = await price_seats(self._catalogue, hold)

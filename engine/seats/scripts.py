@@ -30,8 +30,9 @@ GOLDEN_DIR = ROOT / "tests" / "lua" / "golden"
 
 _DIRECTIVE = re.compile(r"^(?P<indent>\s*)-- include: (?P<name>\w+)\s*$")
 _KEYS = re.compile(r"^KEYS +(?P<names>[\w ]+(?:\n +[\w ]+)*)$", re.MULTILINE)
-_CONSTANTS = re.compile(r"(?:--.*\n)*return \{\n(?P<rows>(?: +(?:--.*|\w+ = .*,)\n)+)\}\n")
-_CONSTANT = re.compile(r"^ +(?P<name>\w+) = (?P<value>.*),$", re.MULTILINE)
+_LITERAL = r"(?:'[^'\n]*'|\d+)"  # nothing that would mean another thing inside another expression
+_CONSTANTS = re.compile(rf"(?:--.*\n)*return \{{\n(?P<rows>(?: +(?:--.*|\w+ = {_LITERAL},)\n)+)\}}\n")
+_CONSTANT = re.compile(rf"^ +(?P<name>\w+) = (?P<value>{_LITERAL}),$", re.MULTILINE)
 _MEMBER = re.compile(r"\b(?P<module>[a-z_]+)\.(?P<name>[A-Z][A-Z0-9_]*)\b")
 _PLACE = re.compile(r"user_script:(\d+)")
 

@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,16 +21,16 @@ from starlette.responses import Response
 from api.app import create_app
 from api.auth import Access, caller
 from api.holds import CLAIM, HoldAnswer, SeatAnswer
-from api.http_protocol import GuardedProtocol
 from api.idempotency import engine_request
 from api.openapi.describe import describe
 from api.routes import Endpoint, build_routes
 from api.seat_labels import read_hall, seat_indexes
 from api.wire import answer, no_content, now_ms, rfc3339, showtime_number
-from engine.cli import DRAIN_S, KEEP_ALIVE_S
 from engine.errors import Refusal
 from engine.limits import SEATS_PER_HOLD_CEILING
+from engine.listening import listen
 from engine.logs import configure_logs
+from engine.serving import serve
 from engine.settings import Settings, load_settings
 from loadtests.baselines import HOLD_S
 
@@ -117,18 +116,10 @@ def main() -> None:
     configure_logs(settings.log_level)
     module, _, name = options.design.partition(":")
     design = getattr(importlib.import_module(module), name)()
-    app = create_service(settings, design, options.url, options.showtimes, options.seats)
-    uvicorn.run(
-        app,
-        http=GuardedProtocol,
-        proxy_headers=False,
-        host=settings.host,
-        port=settings.port,
-        access_log=False,
-        server_header=False,
-        log_level=settings.log_level,
-        timeout_graceful_shutdown=DRAIN_S,
-        timeout_keep_alive=KEEP_ALIVE_S,
+    serve(
+        lambda: create_service(settings, design, options.url, options.showtimes, options.seats),
+        listen(settings.host, settings.port),
+        settings,
     )
 
 

@@ -37,10 +37,8 @@ class TestRedisAway:
     @pytest.fixture
     def own_redis(self, redis_server, tmp_path):
         """A server of the asked kind that only this test has."""
-        server = EmbeddedValkey(tmp_path / "own", find_redis(redis_server.kind))
-        server.start()
-        yield server
-        server.stop()
+        with EmbeddedValkey(tmp_path / "own", find_redis(redis_server.kind)) as server:
+            yield server
 
     @pytest.fixture
     def settings_changes(self, own_redis):

@@ -7,12 +7,11 @@ from uuid import uuid4
 import pytest
 
 from engine.errors import Unavailable
-from engine.ledger.records import BookedSeat, GatewayEvent, Intent
+from engine.ledger.records import GatewayEvent
 from engine.orders.gateways.signatures import sign
 from engine.seats.ids import parse_hold_id
 from tests.flow.conftest import WEBHOOK_SECRET
 from tests.houses import ANNA, open_house
-from tests.small_catalogue import PRICES
 
 pytestmark = pytest.mark.one_redis(
     "what an event leads to is decided in PostgreSQL; its scripts run on every kind in tests/lua"
@@ -24,27 +23,6 @@ async def house(settings, small):
     """The engine without a worker."""
     async with open_house(settings, small) as house:
         yield house
-
-
-def intent_for(house, hold):
-    """Give the intent of a new session for a checked-out hold."""
-    rows = [house.small.layout.seats[seat] for seat in hold.seats]
-    return Intent(
-        booking_id=hold.id,
-        showtime=house.showtime,
-        subject=ANNA,
-        email="a@example.org",
-        phone=None,
-        locale="id",
-        owner_number=hold.owner,
-        claimed_at_ms=hold.claimed_at_ms,
-        expires_at_ms=hold.deadline_ms,
-        now_ms=hold.now_ms,
-        currency="IDR",
-        seats=tuple(BookedSeat(row.index, row.seat, row.tier, PRICES[row.tier]) for row in rows),
-        gateway="fake",
-        session_id=f"sess_{uuid4().hex}",
-    )
 
 
 def event_of(intent, kind):
@@ -72,7 +50,7 @@ async def two_sessions(house):
     """Check seats 0 and 1 out and open two payment sessions, the first of which has failed; gives hold and intents."""
     hold = await house.check_out([0, 1])
     await house.seats.open_payment(parse_hold_id(hold.id), ANNA)
-    older, newer = intent_for(house, hold), intent_for(house, hold)
+    older, newer = await house.intend(hold), await house.intend(hold)
     await house.ledger.record_intent(older)
     await house.ledger.record_event(event_of(older, "failed"))
     await house.ledger.record_intent(newer)
@@ -99,7 +77,7 @@ async def test_no_seat_is_sold_for_money_that_the_ledger_does_not_have(house, mo
     """The ledger cannot take the money down: the gateway asks again, and until then no seat is sold for it."""
     hold = await house.check_out([0, 1])
     await house.seats.open_payment(parse_hold_id(hold.id), ANNA)
-    intent = intent_for(house, hold)
+    intent = await house.intend(hold)
     await house.ledger.record_intent(intent)
 
     async def fail(_):
@@ -116,7 +94,7 @@ async def test_a_doubled_failure_does_not_open_the_seats_of_the_next_session(hou
     hold = await house.check_out([0, 1])
     hold_id = parse_hold_id(hold.id)
     await house.seats.open_payment(hold_id, ANNA)
-    first = intent_for(house, hold)
+    first = await house.intend(hold)
     await house.ledger.record_intent(first)
     await tell(house, first, "failed")
     closed = await house.seats.read_hold(hold_id, ANNA)
@@ -124,7 +102,7 @@ async def test_a_doubled_failure_does_not_open_the_seats_of_the_next_session(hou
     await house.seats.open_payment(hold_id, ANNA)
     await tell(house, first, "failed")
     assert (await house.seats.read_hold(hold_id, ANNA)).payment_open
-    second = intent_for(house, hold)
+    second = await house.intend(hold)
     await house.ledger.record_intent(second)
     await tell(house, second, "failed")
     again = await house.seats.read_hold(hold_id, ANNA)
@@ -148,7 +126,7 @@ async def test_money_that_comes_while_a_session_expires_keeps_its_seats(house, m
 async def test_a_repeat_frees_the_seats_that_the_first_handling_did_not(house):
     """Schedule: the process died between the ledger's end of the booking and the release of its hold."""
     hold = await house.check_out([0, 1])
-    intent = intent_for(house, hold)
+    intent = await house.intend(hold)
     await house.ledger.record_intent(intent)
     await house.ledger.record_event(event_of(intent, "expired"))
     assert await house.ledger.expire_booking(hold.id)
@@ -160,7 +138,7 @@ async def test_a_repeat_frees_the_seats_that_the_first_handling_did_not(house):
 async def test_events_of_a_show_that_has_left_redis_are_processed(house, kind):
     """A gateway that was away for days is told 200: nothing of the hold is left to follow."""
     hold = await house.check_out([0, 1])
-    intent = intent_for(house, hold)
+    intent = await house.intend(hold)
     await house.ledger.record_intent(intent)
     await house.fetch(
         "UPDATE showtimes SET starts_at = now() - interval '3 days', ends_at = now() - interval '25 hours', "

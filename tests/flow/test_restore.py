@@ -132,10 +132,9 @@ async def test_what_is_over_or_unknown_is_not_loaded(house, small, pool, day):
 @pytest.fixture
 async def restartable(redis_server, tmp_path):
     """A server of the same kind with an append-only file, which the test may stop and start."""
-    server = EmbeddedValkey(tmp_path / "restartable", find_redis(redis_server.kind), appendfsync="always")
-    server.start()
-    yield server
-    server.stop()
+    program = find_redis(redis_server.kind)
+    with EmbeddedValkey(tmp_path / "restartable", program, appendfsync="always") as server:
+        yield server
 
 
 @pytest.fixture

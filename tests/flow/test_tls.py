@@ -95,12 +95,9 @@ def tls_postgres(authority, tmp_path_factory):
     certificate, key = authority.issue(address)
     settings = {"ssl": "on", "ssl_cert_file": str(certificate), "ssl_key_file": str(key), "listen_addresses": address}
     program = ServerProgram("PostgreSQL", (), found[-1])
-    server = EmbeddedPostgres(
-        tmp_path_factory.mktemp("tls") / "postgres", program, settings={"fsync": "off", **settings}
-    )
-    server.start()
-    yield address
-    server.stop()
+    folder = tmp_path_factory.mktemp("tls") / "postgres"
+    with EmbeddedPostgres(folder, program, settings={"fsync": "off", **settings}):
+        yield address
 
 
 async def ask(address, mode, ca):

@@ -24,14 +24,9 @@ def check_scripts(folder: Path) -> None:
     from engine.seats.scripts import load_scripts  # noqa: PLC0415
 
     program = find_valkey()
-    server = EmbeddedValkey(folder / "valkey", program)
-    server.start()
-    try:
-        with Redis.from_url(server.url) as client:
-            for script in load_scripts(program.version).values():
-                client.script_load(script.source)
-    finally:
-        server.stop()
+    with EmbeddedValkey(folder / "valkey", program) as server, Redis.from_url(server.url) as client:
+        for script in load_scripts(program.version).values():
+            client.script_load(script.source)
 
 
 def check_sql(folder: Path, file: Path) -> None:
@@ -39,12 +34,8 @@ def check_sql(folder: Path, file: Path) -> None:
     from engine.embedded.binaries import find_postgres  # noqa: PLC0415
     from engine.embedded.postgres import EmbeddedPostgres  # noqa: PLC0415
 
-    server = EmbeddedPostgres(folder / "postgres", find_postgres(), settings={"fsync": "off"})
-    server.start()
-    try:
+    with EmbeddedPostgres(folder / "postgres", find_postgres(), settings={"fsync": "off"}) as server:
         asyncio.run(_migrate_and_prepare(server.url("postgres"), file))
-    finally:
-        server.stop()
 
 
 async def _migrate_and_prepare(url: str, file: Path) -> None:

@@ -7,11 +7,8 @@ and the next ones begin, so that a run of any length takes the same memory.
 """
 
 import asyncio
-import os
 import random
 import sys
-import tempfile
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,18 +18,16 @@ from redis import Redis
 
 from engine.embedded.valkey import EmbeddedValkey
 from engine.errors import Refusal, Unavailable
-from engine.logs import configure_logs
-from engine.progress import Progress
 from engine.seats.ids import parse_hold_id
 from engine.seats.lane import Lane
 from engine.seats.records import Request
 from engine.seats.scripts import load_scripts
 from engine.seats.seat_engine import SeatEngine
-from tests.conftest import find_redis
 from tests.lanes import Registry
 from tests.showtimes import load_showtime
 from tests.simulation.checker import Report, check_showtime
 from tests.simulation.history import RecordedSeats, Recorder
+from tests.simulation.long_run import long_run
 
 SHOWTIMES = 4
 """How many are on at once."""
@@ -223,20 +218,9 @@ def _keep(show):
 
 def main():
     """Run as long as asked by CLAIMS and say what was seen; status 1 if something has no order."""
-    configure_logs("critical")
-    claims = int(os.environ.get("CLAIMS", "100000"))
-    seed = int(os.environ.get("SEED", random.SystemRandom().getrandbits(32)))
-    print(f"SEED={seed} CLAIMS={claims}", flush=True)
-    program = find_redis(os.environ.get("REDIS", "valkey"))
-    with tempfile.TemporaryDirectory() as folder, Progress() as progress:
-        server = EmbeddedValkey(Path(folder), program)
-        server.start()
-        began = time.monotonic()
-        try:
-            total = asyncio.run(run(server, program.version, claims, seed, progress.report))
-        finally:
-            server.stop()
-        took_s = time.monotonic() - began
+    with long_run(100_000) as this:
+        total = asyncio.run(run(this.server, this.server.program.version, this.claims, this.seed, this.report))
+        took_s = this.took_s
     print(total)
     print(
         f"{'every showtime has its order' if total.correct else f'WRONG, see {KEPT}'}; "

@@ -9,27 +9,20 @@ Holds do not lapse here, and no answer is lost: that is what `make history` is f
 """
 
 import asyncio
-import os
 import random
 import socket
 import sys
-import tempfile
-import time
-from pathlib import Path
 
 import hiredis
 from redis import Redis
 
-from engine.embedded.valkey import EmbeddedValkey
-from engine.logs import configure_logs
-from engine.progress import Progress
 from engine.seats.keys import partition_key, partition_of, script_keys
 from engine.seats.lane import Lane
 from engine.seats.scripts import load_scripts
 from engine.seats.seat_engine import SeatEngine
-from tests.conftest import find_redis
 from tests.lanes import Registry
 from tests.showtimes import load_showtime
+from tests.simulation.long_run import long_run
 
 SHOWTIMES, SEATS, BUYERS = 8, 60, 24
 ROUND = 200_000
@@ -206,9 +199,9 @@ def look(client, sales):
     assert told == 2 * sales, f"{told} facts of {sales} sales that were given back"
 
 
-async def load(server, version):
+async def load(server):
     """Put fresh showtimes in."""
-    scripts = load_scripts(version)
+    scripts = load_scripts(server.program.version)
     lane = Lane(server.url, lambda _: scripts, part="storm", identify=Registry().identify)
     await lane.start()
     engine = SeatEngine(lane, scripts, None)
@@ -219,15 +212,15 @@ async def load(server, version):
     await lane.close()
 
 
-def run(server, version, claims, seed, report):
+def run(server, claims, seed, report):
     """Play rounds until so many claims were made; gives what was counted."""
     chance, counts = random.Random(seed), {"claims": 0, "conflicts": 0, "sales": 0}
     with Redis.from_url(server.url) as client:
         client.config_set("appendonly", "no")
-        scripts, line = Scripts(client, version), Line(server.socket)
+        scripts, line = Scripts(client, server.program.version), Line(server.socket)
         while counts["claims"] < claims:
             client.flushall()
-            asyncio.run(load(server, version))
+            asyncio.run(load(server))
             sales = counts["sales"]
             play(line, scripts, min(ROUND, claims - counts["claims"]), chance, counts)
             look(client, counts["sales"] - sales)
@@ -238,20 +231,9 @@ def run(server, version, claims, seed, report):
 
 def main():
     """Run as long as asked by CLAIMS; an assertion says what was given twice."""
-    configure_logs("critical")
-    claims = int(os.environ.get("CLAIMS", "1000000"))
-    seed = int(os.environ.get("SEED", random.SystemRandom().getrandbits(32)))
-    print(f"SEED={seed} CLAIMS={claims}", flush=True)
-    program = find_redis(os.environ.get("REDIS", "valkey"))
-    with tempfile.TemporaryDirectory() as folder, Progress() as progress:
-        server = EmbeddedValkey(Path(folder), program)
-        server.start()
-        began = time.monotonic()
-        try:
-            counts = run(server, program.version, claims, seed, progress.report)
-        finally:
-            server.stop()
-        took_s = time.monotonic() - began
+    with long_run(1_000_000) as this:
+        counts = run(this.server, this.claims, this.seed, this.report)
+        took_s = this.took_s
     made, met = counts["claims"], counts["conflicts"] / counts["claims"]
     print(f"{made:,} claims, {met:.0%} met another's seats, {counts['sales']:,} sales: no seat given twice; ", end="")
     print(f"{made / took_s:,.0f} claims a second, {took_s:.0f} s")

@@ -16,15 +16,13 @@ CLAIMS = 3_000
 @pytest.fixture
 def server(tmp_path):
     """A server of its own."""
-    server = EmbeddedValkey(tmp_path / "valkey", find_redis("valkey"))
-    server.start()
-    yield server
-    server.stop()
+    with EmbeddedValkey(tmp_path / "valkey", find_redis("valkey")) as server:
+        yield server
 
 
 def test_a_storm_over_the_scripts_is_quiet(server):
     """Claims are made, met and sold, and nothing is given twice."""
-    counts = storm.run(server, server.program.version, CLAIMS, 7, lambda *_: None)
+    counts = storm.run(server, CLAIMS, 7, lambda *_: None)
     assert counts["claims"] >= CLAIMS
     assert counts["conflicts"] > storm.CONFLICTS_MIN * CLAIMS
     assert counts["sales"] > 0
@@ -50,7 +48,7 @@ def test_a_storm_over_a_broken_script_is_not(server, monkeypatch, name, guard, b
     scripts[name] = changed(scripts[name], source.replace(guard, broken))
     monkeypatch.setattr(storm, "load_scripts", lambda _: scripts)
     with pytest.raises(AssertionError, match=seen):
-        storm.run(server, server.program.version, CLAIMS, 7, lambda *_: None)
+        storm.run(server, CLAIMS, 7, lambda *_: None)
 
 
 def changed(script, source):

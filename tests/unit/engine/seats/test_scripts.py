@@ -72,6 +72,13 @@ def test_a_module_of_constants_becomes_its_constants(folder: Path):
     assert "local sizes = (function()" in render(folder, HEADER + "-- include: sizes\nreturn sizes.BIG\n").source
 
 
+@pytest.mark.parametrize("value", ["1 + 2", "-1", "'a' .. 'b'", "big"])
+def test_only_a_literal_is_put_in_where_it_is_named(folder: Path, value: str):
+    """An expression would be read in the order of whatever stands around it."""
+    (folder / "include" / "sizes.lua").write_text(f"return {{\n  BIG = {value},\n}}\n")
+    assert "local sizes = (function()" in render(folder, HEADER + "-- include: sizes\nreturn 2 * sizes.BIG\n").source
+
+
 def test_a_cycle_is_named(folder: Path):
     """Modules that need each other are refused with the way round."""
     (folder / "include" / "first.lua").write_text("-- include: second\nreturn {}\n")
