@@ -88,8 +88,6 @@ CALL_BUDGET_MS = 2_000
 WEBHOOK_WAIT_MS = 8_000
 """How long a gateway's event waits for its outcome in the ledger before it is told to come again."""
 OUTCOME_POLL_MS = 250
-BOOKING_WAIT_MS = 3 * SECOND_MS
-"""How long a cancelled booking that the ledger did not have waits to be written there, so that it can be read."""
 CAPTURE_SETTLE_AFTER_MS = 10 * SECOND_MS
 """A capture without an outcome for so long is settled by the worker."""
 WEBHOOK_TOLERANCE_S = 300

@@ -6,9 +6,10 @@ from uuid import UUID
 
 from engine.errors import Refusal
 from engine.ledger.database import moment, reading, transaction
+from engine.ledger.entering import enter_booking, enter_seats
 from engine.ledger.part import LedgerPart
 from engine.ledger.queries import query
-from engine.ledger.records import Booking
+from engine.ledger.records import Booking, Entry
 from engine.ledger.requests import once, recall
 from engine.ledger.rows import to_record
 from engine.seats.records import Request
@@ -57,6 +58,7 @@ class Bookings(LedgerPart):
         reason: str = "customer",
         *,
         comment: str = "",
+        entry: Entry | None = None,
         request: Request | None = None,
         answer: Any = None,
     ) -> bool:
@@ -67,11 +69,12 @@ class Bookings(LedgerPart):
             subject: the customer who asks; None for the operator.
             reason: the booking's `status_reason`.
             comment: why, in the customer's words.
-            request: remembers the answer, also for a booking that lives in Redis alone.
+            entry: enters the booking if it lives in Redis alone: a check-out that is cancelled is durable.
+            request: remembers the answer, also for a hold, which stays in Redis alone.
             answer: what is remembered, as JSON; only with a request.
 
         Returns:
-            Whether the ledger has the booking, now CANCELLED; a repeat is harmless. False: it lives in Redis alone.
+            Whether the ledger has the booking, now CANCELLED; a repeat is harmless.
 
         Raises:
             Refusal: `not_found` (somebody else's), `not_cancellable` (paid, or ended another way),
@@ -80,6 +83,9 @@ class Bookings(LedgerPart):
         """
         async with once(self.pool, request) as run:
             run.answer, connection = answer, run.connection
+            if entry is not None:
+                await enter_booking(connection, entry)
+                await enter_seats(connection, entry)
             booking = await connection.fetchrow(query("lock_booking"), UUID(booking_id))
             if booking is None:
                 return False
@@ -89,15 +95,6 @@ class Bookings(LedgerPart):
                 raise Refusal("not_cancellable", booking_status=booking["status"])
             await connection.execute(query("comment_booking"), UUID(booking_id), comment)
         return True
-
-    async def comment_booking(self, booking_id: str, comment: str) -> None:
-        """Keep why a booking was cancelled, in the customer's words, if nothing is kept yet.
-
-        Raises:
-            Unavailable: `ledger_unavailable`; the same call is safe.
-        """
-        async with transaction(self.pool) as connection:
-            await connection.execute(query("comment_booking"), UUID(booking_id), comment)
 
     async def move_bookings(self, subject: str, new_subject: str, but: Sequence[str] = ()) -> int:
         """Give a customer's bookings, with their tickets, to another customer; give how many it were.

@@ -7,6 +7,7 @@ import msgspec
 
 from engine.errors import Refusal
 from engine.ledger.database import moment, reading, transaction
+from engine.ledger.entering import enter_booking, enter_seats
 from engine.ledger.part import LedgerPart
 from engine.ledger.queries import query
 from engine.ledger.records import Begun, Intent, Payment
@@ -47,7 +48,7 @@ class Intents(LedgerPart):
             connection = run.connection
             if await connection.fetchval(query("find_showtime_status"), intent.showtime) == "CANCELLED":
                 raise Refusal("showtime_closed", showtime_status="CANCELLED")
-            await _enter_booking(connection, booking_id, intent)
+            await enter_booking(connection, intent)
             booking = await connection.fetchrow(query("lock_booking"), booking_id)
             if booking["subject"] != intent.subject:
                 raise Refusal("not_found")
@@ -118,23 +119,6 @@ class Intents(LedgerPart):
             await connection.execute(query("end_payment"), gateway, session_id, "FAILED", failure_code)
 
 
-async def _enter_booking(connection: Any, booking_id: UUID, intent: Intent) -> None:
-    await connection.execute(
-        query("insert_booking"),
-        booking_id,
-        intent.showtime,
-        intent.subject,
-        intent.email,
-        intent.phone,
-        intent.locale,
-        intent.owner_number,
-        moment(intent.claimed_at_ms),
-        intent.amount_minor,
-        intent.currency,
-        moment(intent.expires_at_ms),
-    )
-
-
 async def _renew_booking(connection: Any, booking_id: UUID, intent: Intent) -> None:
     await connection.execute(
         query("renew_booking"),
@@ -147,14 +131,7 @@ async def _renew_booking(connection: Any, booking_id: UUID, intent: Intent) -> N
         moment(intent.expires_at_ms),
     )
     await connection.execute(query("delete_booking_seats"), booking_id)
-    await connection.execute(
-        query("insert_booking_seats"),
-        [booking_id] * len(intent.seats),
-        [seat.index for seat in intent.seats],
-        [seat.seat for seat in intent.seats],
-        [seat.tier for seat in intent.seats],
-        [seat.price_minor for seat in intent.seats],
-    )
+    await enter_seats(connection, intent)
 
 
 async def _insert_payment(connection: Any, booking_id: UUID, intent: Intent) -> None:

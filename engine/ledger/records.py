@@ -25,8 +25,8 @@ class BookedSeat(msgspec.Struct, frozen=True):
     price_minor: int
 
 
-class Intent(msgspec.Struct, frozen=True, kw_only=True):
-    """A payment that is about to be asked of a gateway, with all the ledger must know to turn it into tickets."""
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A booking as it enters the ledger, with all that is needed to turn it into tickets."""
 
     booking_id: str
     showtime: int
@@ -37,18 +37,23 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     owner_number: int
     claimed_at_ms: int
     expires_at_ms: int
-    now_ms: int
     currency: str
     seats: tuple[BookedSeat, ...]
-    gateway: str
-    session_id: str
-    return_url: str | None = None
-    cancel_url: str | None = None
 
     @property
     def amount_minor(self) -> int:
         """The sum of the seats' prices."""
         return sum(seat.price_minor for seat in self.seats)
+
+
+class Intent(Entry, frozen=True, kw_only=True):
+    """A payment that is about to be asked of a gateway."""
+
+    now_ms: int
+    gateway: str
+    session_id: str
+    return_url: str | None = None
+    cancel_url: str | None = None
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,6 @@ The hold in Redis is the truth until money is meant to move; from the first paym
 booking too, and everything final is said by the ledger alone.
 """
 
-import asyncio
 import time
 from collections.abc import Sequence
 
@@ -14,9 +13,8 @@ from engine.catalogue.catalogue import Catalogue
 from engine.errors import Refusal
 from engine.ledger import records as ledger_records
 from engine.ledger.ledger import Ledger
-from engine.limits import BOOKING_WAIT_MS, OUTCOME_POLL_MS, SECOND_MS
 from engine.orders.belongings import Belongings
-from engine.orders.pricing import freeze_prices, price_seats, read_checkout
+from engine.orders.pricing import enter, freeze_prices, price_seats, read_checkout
 from engine.orders.records import Action, Booking, BookingStatus, Buyer
 from engine.seats.ids import HoldId, parse_hold_id
 from engine.seats.records import Hold, Request
@@ -76,18 +74,23 @@ class Bookings:
                 before the ledger was told of it; `CANCELLED` if it ended with its showtime.
             Unavailable: `ledger_unavailable`, `redis_unavailable`, `overloaded`.
         """
-        hold_id = parse_hold_id(booking_id)
+        booking, _ = await self._look(parse_hold_id(booking_id), subject)
+        return booking
+
+    async def _look(self, hold_id: HoldId, subject: str) -> tuple[Booking, Hold | None]:
+        """Read a booking of the subject, with its live hold if that had to be asked."""
+        booking_id = str(hold_id)
         known = await self._find(booking_id, subject)
         if known is None or (known.status == "PENDING" and not known.settling):
             hold = await self._live_hold(hold_id, subject, known)
             if hold is not None:
-                return await self._from_hold(hold, subject, known)
+                return await self._from_hold(hold, subject, known), hold
             # A sale or an end may have come between the two looks; it was written before the hold went away.
             known = await self._find(booking_id, subject)
             if known is None:
                 cancelled = await self._is_cancelled(hold_id.showtime)
                 raise Refusal("booking_expired", **({"showtime_status": "CANCELLED"} if cancelled else {}))
-        return await self._without_hold(known)
+        return await self._without_hold(known), None
 
     async def list_bookings(self, subject: str, cursor: str | None, limit: int) -> tuple[list[Booking], str | None]:
         """List the subject's bookings, newest first, with the cursor of the next page.
@@ -118,7 +121,7 @@ class Bookings:
             booking_id: the booking; it must be the subject's.
             subject: who asks.
             request: remembers the success for a day; in the ledger, where the end of every booking is written.
-            comment: why, in the customer's words; kept if the ledger has the booking, or gets it in a moment.
+            comment: why, in the customer's words; a hold that was not checked out has no room for it.
 
         Raises:
             Refusal: `not_found`, `booking_expired`, `not_cancellable` (paid, settling, or ended another way),
@@ -128,19 +131,17 @@ class Bookings:
         hold_id = parse_hold_id(booking_id)
         if (answered := await self._recall_cancelled(hold_id, subject, request)) is not None:
             return answered
-        booking = await self.read_booking(booking_id, subject)
+        booking, hold = await self._look(hold_id, subject)
         if booking.settling or booking.status not in ("HELD", "PENDING", "CANCELLED"):
             raise Refusal("not_cancellable", booking_status=booking.status)
         cancelled = _ended(booking, "CANCELLED", booking.status_reason or "customer")
         cancelled = msgspec.structs.replace(cancelled, comment=booking.comment or comment or None)
-        durable = await self._ledger.cancel_booking(
-            booking_id, subject, comment=comment, request=request, answer=msgspec.to_builtins(cancelled)
+        entry = await enter(self._catalogue, hold, subject) if hold and booking.status == "PENDING" else None
+        answer = msgspec.to_builtins(cancelled)
+        await self._ledger.cancel_booking(
+            booking_id, subject, comment=comment, entry=entry, request=request, answer=answer
         )
         await self._seats.release_hold(hold_id, subject, ending="cancelled", reason="customer")
-        if not durable and booking.status == "PENDING":
-            await self._until_known(booking_id)
-            if comment:
-                await self._ledger.comment_booking(booking_id, comment)
         return cancelled
 
     async def _recall_cancelled(self, hold_id: HoldId, subject: str, request: Request | None) -> Booking | None:
@@ -211,13 +212,6 @@ class Bookings:
             replayed=hold.replayed,
         )
         return _ended(booking, "CANCELLED", "showtime_cancelled") if hold.showtime_cancelled else booking
-
-    async def _until_known(self, booking_id: str) -> None:
-        """Wait a moment for the worker to write an end that the seat engine has told; no longer, it may be away."""
-        for _ in range(BOOKING_WAIT_MS // OUTCOME_POLL_MS):
-            if await self._ledger.read_booking(booking_id) is not None:
-                return
-            await asyncio.sleep(OUTCOME_POLL_MS / SECOND_MS)
 
 
 def _email_of(buyer: Buyer) -> str:

@@ -20,7 +20,7 @@ from engine.ledger.outcomes import Outcomes
 from engine.ledger.records import Begun, Capture, CaptureOutcome, GatewayEvent, Intent, Judgement, Payment
 from engine.limits import SECOND_MS, WEBHOOK_WAIT_MS
 from engine.orders.gateways.protocol import Gateway, NewSession, PaymentEvent
-from engine.orders.pricing import price_seats, read_checkout
+from engine.orders.pricing import enter
 from engine.orders.refunds import REFUND_EVENTS, Refunds
 from engine.seats.ids import parse_hold_id
 from engine.seats.records import Hold, Request
@@ -109,24 +109,12 @@ class Payments:
             cancel_url: where it sends whoever turns back.
 
         Raises:
-            Refusal: as `price_seats`.
+            Refusal, Unavailable: as `freeze_prices`.
         """
-        checkout = read_checkout(hold)
-        assert checkout is not None, "a payment was opened for a hold that is not checked out"
-        seats, currency = await price_seats(self._catalogue, hold)
+        entry = await enter(self._catalogue, hold, subject)
         return Intent(
-            booking_id=hold.id,
-            showtime=hold.showtime,
-            subject=subject,
-            email=checkout.email,
-            phone=checkout.phone,
-            locale=checkout.locale,
-            owner_number=hold.owner,
-            claimed_at_ms=hold.claimed_at_ms,
-            expires_at_ms=hold.deadline_ms,
+            **msgspec.structs.asdict(entry),
             now_ms=hold.now_ms,
-            currency=currency,
-            seats=seats,
             gateway=self._gateway.name,
             session_id=f"sess_{uuid4().hex}",
             return_url=return_url,

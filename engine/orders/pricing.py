@@ -3,7 +3,7 @@
 import msgspec
 
 from engine.catalogue.catalogue import Catalogue
-from engine.ledger.records import BookedSeat
+from engine.ledger.records import BookedSeat, Entry
 from engine.orders.records import Buyer, Checkout
 from engine.seats.records import Hold
 
@@ -31,6 +31,26 @@ async def freeze_prices(catalogue: Catalogue, showtime: int, buyer: Buyer, email
 def read_checkout(hold: Hold) -> Checkout | None:
     """Give what the check-out of a hold has frozen; None before it."""
     return None if hold.checkout is None else msgspec.json.decode(hold.checkout, type=Checkout)
+
+
+async def enter(catalogue: Catalogue, hold: Hold, subject: str) -> Entry:
+    """Give a checked-out hold of the subject's as the ledger enters it; errors as in `freeze_prices`."""
+    checkout = read_checkout(hold)
+    assert checkout is not None, "the hold is not checked out"
+    seats, currency = await price_seats(catalogue, hold)
+    return Entry(
+        booking_id=hold.id,
+        showtime=hold.showtime,
+        subject=subject,
+        email=checkout.email,
+        phone=checkout.phone,
+        locale=checkout.locale,
+        owner_number=hold.owner,
+        claimed_at_ms=hold.claimed_at_ms,
+        expires_at_ms=hold.deadline_ms,
+        currency=currency,
+        seats=seats,
+    )
 
 
 async def price_seats(catalogue: Catalogue, hold: Hold) -> tuple[tuple[BookedSeat, ...], str]:

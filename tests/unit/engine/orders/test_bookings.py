@@ -100,10 +100,10 @@ class Stage:
     async def recall_cancelled(self, request):
         return self.answered if request else None
 
-    async def cancel_booking(self, booking_id, subject, *, comment, request, answer):
+    async def cancel_booking(self, booking_id, subject, *, comment, entry, request, answer):
         self.done.append("cancel_booking")
-        self.answered = answer if request else None
-        return self.ledger[0] is not None
+        self.answered, self.entered = answer if request else None, entry
+        return True
 
     async def release_hold(self, hold_id, subject, *, ending, reason):
         self.done.append(f"release_hold {ending} {reason}")
@@ -198,11 +198,17 @@ async def test_cancelling_begins_in_the_ledger():
     assert stage.done == ["ledger", "redis", "cancel_booking", "release_hold cancelled customer"]
 
 
-async def test_an_end_that_only_redis_knew_is_awaited_in_the_ledger():
-    """What was cancelled can be read as cancelled when the answer is there."""
-    stage = Stage(None, None, known("CANCELLED"), redis=hold())
+@pytest.mark.parametrize("status", ["PENDING", "HELD"])
+async def test_a_check_out_that_only_redis_knew_enters_the_ledger(status):
+    """What was cancelled can be read as cancelled when the answer is there; a hold was never a booking."""
+    stage = Stage(None, redis=hold(status))
     await bookings(stage).cancel(ID, "me")
-    assert stage.done[-2:] == ["ledger", "ledger"]
+    assert stage.done == ["ledger", "redis", "cancel_booking", "release_hold cancelled customer"]
+    if status == "HELD":
+        assert stage.entered is None
+    else:
+        assert (stage.entered.booking_id, stage.entered.owner_number) == (ID, 7)
+        assert (stage.entered.email, stage.entered.amount_minor) == ("me@example.com", 20)
 
 
 @pytest.mark.parametrize("found", [None, known("CANCELLED")], ids=["only-in-redis", "in-the-ledger"])
