@@ -12,7 +12,7 @@ from redis import Redis
 from engine.bench import contests
 from engine.bench.contests import ENGINE
 from engine.bench.costs import FAR_OFF
-from engine.bench.figures import Figure, ratios_of
+from engine.bench.figures import Figure, medians_of, ratios_of
 from engine.bench.session import Session
 from engine.embedded.valkey import EmbeddedValkey
 from engine.errors import CommandError
@@ -64,10 +64,7 @@ def lane_speed(session: Session, server: EmbeddedValkey, scripts: Path) -> None:
             ratios=ratios_of(pairs),
             limit=SHARE_AIM,
             least=True,
-            sides={
-                "engine/s": statistics.median(a for a, _ in pairs),
-                "redis-benchmark/s": statistics.median(b for _, b in pairs),
-            },
+            sides=medians_of(pairs, "engine/s", "redis-benchmark/s"),
         )
     )
 

@@ -109,6 +109,11 @@ def ratios_of(pairs: Iterable[Sequence[float]]) -> tuple[float, ...]:
     return tuple(left / right if right else 0.0 for left, right in pairs)
 
 
+def medians_of(pairs: Sequence[Sequence[float]], left: str, right: str) -> dict[str, float]:
+    """Give the medians of both sides of pairs, under their names."""
+    return {left: statistics.median(one for one, _ in pairs), right: statistics.median(other for _, other in pairs)}
+
+
 def aim_of(figure: Figure) -> str:
     """Say what a figure is held against; nothing if it is only told."""
     return "" if figure.limit is None else f"{'>=' if figure.least else '<='} {figure.limit:.3g}"

@@ -1,11 +1,10 @@
 """B4: whether a claim costs Redis more when there is more of something: measured in turn on two servers."""
 
-import statistics
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from engine.bench.costs import Meter
-from engine.bench.figures import Figure, ratios_of
+from engine.bench.figures import Figure, medians_of, ratios_of
 
 GROWTH_AIM = 1.15
 CALLS = 20_000
@@ -74,8 +73,5 @@ def _figure(what: str, pairs: Sequence[tuple[float, float]]) -> Figure:
         ratios=ratios_of(pairs),
         limit=GROWTH_AIM,
         least=False,
-        sides={
-            "little us": statistics.median(before for _, before in pairs),
-            "much us": statistics.median(after for after, _ in pairs),
-        },
+        sides=medians_of(pairs, "much us", "little us"),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from engine.bench.contests import BASELINES
-from engine.bench.figures import Figure, Plot, ratios_of
+from engine.bench.figures import Figure, Plot, medians_of, ratios_of
 from engine.bench.services import Service, drive, running
 from engine.bench.session import Session
 from engine.bench.stage import Stage
@@ -41,7 +41,7 @@ def claim_cpu(session: Session, stage: Stage) -> None:
             ratios=ratios_of(pairs),
             limit=CLAIM_CPU_MAX,
             least=False,
-            sides=_sides(pairs, "claim us", "bare us") | _beside([one["api"] for one in saw]),
+            sides=medians_of(pairs, "claim us", "bare us") | _beside([one["api"] for one in saw]),
         )
     )
 
@@ -86,7 +86,7 @@ def seat_maps(session: Session, stage: Stage) -> None:
     for form, share in MAP_SHARES.items():
         pairs = [(1e6 / one[form]["cpu_us"], 1e6 / one["bare"]["cpu_us"]) for one in saw]
         what = f"answers per second of CPU, seat map of {len(stage.labels)} seats ({form}) / decode-and-answer route"
-        sides = _sides(pairs, f"{form}/s", "bare/s") | _beside([one[form] for one in saw])
+        sides = medians_of(pairs, f"{form}/s", "bare/s") | _beside([one[form] for one in saw])
         session.figures.append(
             Figure(name="B7", what=what, ratios=ratios_of(pairs), limit=share, least=True, sides=sides)
         )
@@ -162,7 +162,7 @@ def _compare(session: Session, saw: Sequence[dict[str, Any]], crowd: str, least:
         sides: dict[str, float] = {}
         for status in counted:
             parts = [tuple(_per_s(one[name], status) for name in both) for one in saw]
-            sides |= _sides(parts, f"engine {status}/s", f"{design.name} {status}/s")
+            sides |= medians_of(parts, f"engine {status}/s", f"{design.name} {status}/s")
         session.figures.append(
             Figure(
                 name="B2",
@@ -197,7 +197,7 @@ def _latency(session: Session, services: dict[str, Service], supply: _Supply, ra
                 ratios=ratios_of(pairs),
                 limit=P99_SHARE_MAX,
                 least=False,
-                sides=_sides(pairs, "engine ms", f"{design.name} ms"),
+                sides=medians_of(pairs, "engine ms", f"{design.name} ms"),
             )
         )
     curves = {name: _percentiles(saw[-1][name]["phases"][0]["curve"]) for name in services}
@@ -223,7 +223,3 @@ def _beside(saw: Sequence[dict[str, Any]]) -> dict[str, float]:
 def _per_s(saw: dict[str, Any], status: str) -> float:
     phase = saw["phases"][0]
     return float(phase["answers"].get(status, 0) / phase["seconds"])
-
-
-def _sides(pairs: Sequence[Sequence[float]], left: str, right: str) -> dict[str, float]:
-    return {left: statistics.median(a for a, _ in pairs), right: statistics.median(b for _, b in pairs)}

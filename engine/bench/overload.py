@@ -1,9 +1,8 @@
 """B8: where the API's knee is, and what it still does when twice as many want something."""
 
-import statistics
 from typing import Any
 
-from engine.bench.figures import Figure, Plot, ratios_of
+from engine.bench.figures import Figure, Plot, medians_of, ratios_of
 from engine.bench.services import Service, drive, running
 from engine.bench.session import Session
 from engine.bench.stage import Stage
@@ -92,19 +91,16 @@ def _tell(session: Session, saw: list[dict[str, Any]], knee_per_s: float) -> Non
     if session.refuse_lagging("B8 goodput and recovery", saw):
         return
     goods = [tuple(phase["good"] / phase["seconds"] for phase in one["phases"]) for one in saw]
+    pairs = [(twice, knee) for knee, twice, _ in goods]
     recoveries = tuple(recovery_s(one["phases"][2]["series"], window_s=0.25) for one in saw)
     session.figures += [
         Figure(
             name="B8",
             what="201 within 1 s at twice the knee's rate / at the knee",
-            ratios=ratios_of((twice, knee) for knee, twice, _ in goods),
+            ratios=ratios_of(pairs),
             limit=GOODPUT_MIN,
             least=True,
-            sides={
-                "offered/s": 2 * knee_per_s,
-                "good/s at twice": statistics.median(twice for _, twice, _ in goods),
-                "good/s at the knee": statistics.median(knee for knee, _, _ in goods),
-            },
+            sides={"offered/s": 2 * knee_per_s, **medians_of(pairs, "good/s at twice", "good/s at the knee")},
         ),
         Figure(
             name="B8",

@@ -16,7 +16,7 @@ from typing import Any
 from redis import Redis
 
 from engine.bench import sales
-from engine.bench.figures import Figure, ratios_of
+from engine.bench.figures import Figure, medians_of, ratios_of
 from engine.bench.services import Service, drive, memory_of, running
 from engine.bench.session import Session
 from engine.bench.stage import Stage
@@ -65,8 +65,7 @@ def into_the_ledger(session: Session, stage: Stage) -> None:
             limit=COPY_SHARE_MIN,
             least=True,
             sides={
-                "worker rows/s": statistics.median(a for a, _ in rates),
-                "COPY rows/s": statistics.median(b for _, b in rates),
+                **medians_of(rates, "worker rows/s", "COPY rows/s"),
                 "worker sales/s": statistics.median(count / one["seconds"] for one in backlogs),
             },
         ),
@@ -117,11 +116,7 @@ def fsync(session: Session, stage: Stage) -> None:
             ratios=ratios_of(pairs),
             limit=FSYNC_SHARE_MIN,
             least=True,
-            sides={
-                "always/s": statistics.median(a for a, _ in pairs),
-                "everysec/s": statistics.median(b for _, b in pairs),
-                **costs,
-            },
+            sides={**medians_of(pairs, "always/s", "everysec/s"), **costs},
         )
     )
 
