@@ -25,22 +25,38 @@ class Alternatives:
     """Finds other seats. One look at a showtime serves all its refusals of that half second."""
 
     def __init__(self, seats: SeatEngine, catalogue: Catalogue) -> None:
+        self._seats = seats
         self._catalogue = catalogue
-        self._maps = ShortMemory[int, SeatMap](
-            seats.read_seats, limits.ALTERNATIVES_MAP_TTL_MS, limits.ALTERNATIVES_MAPS_MAX
-        )
+        self._looks = ShortMemory[int, _Look](self._look, limits.ALTERNATIVES_MAP_TTL_MS, limits.ALTERNATIVES_MAPS_MAX)
 
     async def find(self, showtime: int, wanted: Sequence[int]) -> list[list[str]]:
         """Give up to three lists of as many seats as were wanted, best first; none when nothing can be said."""
         try:
-            layout = await self._catalogue.layout((await self._catalogue.showtime(showtime)).layout_id)
-            seat_map = await self._maps.get(showtime)
+            look = await self._looks.get(showtime)
         except SeatlockError:
             return []
-        words = statuses(seat_map)
-        return nearby_seats(
-            layout, wanted, [index for index in _look_around(wanted, layout) if words[index] == "AVAILABLE"]
-        )
+        return look.near(tuple(wanted))
+
+    async def _look(self, showtime: int) -> "_Look":
+        layout = await self._catalogue.layout((await self._catalogue.showtime(showtime)).layout_id)
+        return _Look(layout, await self._seats.read_seats(showtime))
+
+
+class _Look:
+    """The seats of a showtime at one moment. Where everybody wants the same ones, all are given the same others."""
+
+    def __init__(self, layout: Layout, seat_map: SeatMap) -> None:
+        self._layout = layout
+        self._words = statuses(seat_map)
+        self._found: dict[tuple[int, ...], list[list[str]]] = {}  # of half a second
+
+    def near(self, wanted: tuple[int, ...]) -> list[list[str]]:
+        found = self._found.get(wanted)
+        if found is None:
+            around = _look_around(wanted, self._layout)
+            free = [index for index in around if self._words[index] == "AVAILABLE"]
+            found = self._found[wanted] = nearby_seats(self._layout, wanted, free)
+        return found
 
 
 def nearby_seats(layout: Layout, wanted: Sequence[int], free: Iterable[int]) -> list[list[str]]:
