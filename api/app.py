@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from api.auth import Authenticator
+from api.crowd import Crowd
 from api.middleware import BodyLimit, Edge, Timeouts
 from api.openapi.document import Document
 from api.problems import answer_error, answer_http
@@ -38,6 +39,7 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         routes=build_routes(),
         middleware=[
+            Middleware(Crowd, settings=settings),
             Middleware(Edge, settings=settings),
             Middleware(Timeouts),
             Middleware(BodyLimit),

@@ -62,7 +62,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         started_ns = time.perf_counter_ns()
-        request_id = scope["request_id"] = _request_id(header(scope, b"x-request-id"))
+        request_id = scope["request_id"] = request_id_of(scope)
         spent = timings.begin()
         status = 0
 
@@ -283,8 +283,9 @@ class BodyLimit:
         await self._app(scope, receive_limited, send)
 
 
-def _request_id(given: bytes | None) -> str:
+def request_id_of(scope: Scope) -> str:
     """Take the caller's id if it is short and harmless in a log and a header, else make one."""
+    given = header(scope, b"x-request-id")
     if given and len(given) <= REQUEST_ID_LENGTH_MAX and given.isascii():
         text = given.decode("ascii")
         if text.translate(_HARMLESS).isalnum():

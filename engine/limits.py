@@ -357,6 +357,8 @@ ALTERNATIVES_MAP_TTL_MS = 500
 ALTERNATIVES_MAPS_MAX = 1_000
 
 # --- HTTP
+REQUESTS_AT_ONCE_MAX = 512
+"""Requests that one process works on at once; one more is told `overloaded`. So many take well under a second."""
 HEADERS_MAX_BYTES = 32 * 1024
 """The first line and all headers of a request."""
 HEADERS_MAX = 100

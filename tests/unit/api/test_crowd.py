@@ -1,0 +1,110 @@
+"""More requests at once than a process may work on."""
+
+import asyncio
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from api.crowd import Crowd
+from engine.limits import SECOND_MS
+from engine.settings import Settings
+
+AT_ONCE_MAX = 3
+PAGE = "https://tickets.example"
+CLAIM = "/api/v1/showtimes/1/holds"
+
+
+class Hall:
+    """An application that answers nobody before its doors open."""
+
+    def __init__(self):
+        self.doors = asyncio.Event()
+        self.inside = asyncio.Semaphore(0)
+        settings = Settings(cors_origins=PAGE)
+        self.app = Starlette(
+            routes=[Route("/{path:path}", self.stay, methods=["GET", "POST"])],
+            middleware=[Middleware(Crowd, settings=settings, at_once_max=AT_ONCE_MAX)],
+        )
+        self.app.state.settings = settings
+
+    async def stay(self, request):
+        """Answer when the doors are open."""
+        self.inside.release()
+        await self.doors.wait()
+        if request.method == "POST":
+            raise RuntimeError("it breaks")
+        return PlainTextResponse("bye")
+
+    async def fill(self, client, method="GET"):
+        """Let in as many as may come."""
+        tasks = [asyncio.create_task(client.request(method, CLAIM)) for _ in range(AT_ONCE_MAX)]
+        for task in tasks:
+            assert await self.lets_in(task)
+        return tasks
+
+    async def lets_in(self, task):
+        """Say whether a request is inside now; else it has its answer already."""
+        inside = asyncio.create_task(self.inside.acquire())
+        done, _ = await asyncio.wait({inside, task}, return_when=asyncio.FIRST_COMPLETED)
+        inside.cancel()
+        return inside in done
+
+
+@pytest.fixture
+async def hall():
+    """It, with `client`."""
+    hall = Hall()
+    transport = httpx.ASGITransport(hall.app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://seatlock.test") as hall.client:
+        yield hall
+
+
+async def test_what_is_too_much_is_turned_away_at_once(hall):
+    """A definite 503 that says when to come again, before the application is asked; pages may read it."""
+    tasks = await hall.fill(hall.client)
+    sent = {"json": {"seats": ["A1"]}, "headers": {"origin": PAGE, "x-request-id": "mine"}}
+    late = asyncio.create_task(hall.client.post(CLAIM, **sent))
+    assert not await hall.lets_in(late)
+    refused = await late
+    problem = refused.json()
+    assert (refused.status_code, problem["code"], problem["outcome"]) == (503, "overloaded", "definite")
+    assert (refused.headers["retry-after"], problem["retry_after_ms"]) == ("1", SECOND_MS)
+    assert (refused.headers["x-request-id"], problem["request_id"]) == ("mine", "mine")
+    assert refused.headers["access-control-allow-origin"] == PAGE
+    assert refused.headers["cache-control"] == "no-store"
+    hall.doors.set()
+    assert [answer.status_code for answer in await asyncio.gather(*tasks)] == [200] * AT_ONCE_MAX
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"], ids=["answered", "broken"])
+async def test_whoever_leaves_makes_room(hall, method):
+    """However a request ends: with an answer or a crash."""
+    tasks = await hall.fill(hall.client, method)
+    hall.doors.set()
+    await asyncio.gather(*tasks)
+    assert len(await asyncio.gather(*await hall.fill(hall.client))) == AT_ONCE_MAX
+    assert (await hall.client.get(CLAIM)).status_code == 200
+
+
+async def test_a_caller_who_gives_up_makes_room(hall):
+    """A request that is cancelled is over."""
+    for task in await hall.fill(hall.client):
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    hall.doors.set()
+    assert (await hall.client.get(CLAIM)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/payments/webhook", "/health", "/health/ready"])
+async def test_money_and_probes_come_through(hall, path):
+    """They are neither turned away nor counted."""
+    tasks = await hall.fill(hall.client)
+    more = asyncio.create_task(hall.client.get(f"/api/v1{path}"))
+    assert await hall.lets_in(more)
+    hall.doors.set()
+    assert (await more).status_code == 200
+    await asyncio.gather(*tasks)
