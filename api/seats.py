@@ -14,7 +14,7 @@ from api.openapi.describe import describe
 from api.seat_labels import Hall, read_hall
 from api.wire import Timestamp, answer, not_modified, query_number, rfc3339, showtime_number
 from engine.catalogue.layouts import Seat, Tier
-from engine.limits import LAYOUTS_CACHED_MAX, SEAT_MAP_VERSION_MAX
+from engine.limits import LAYOUTS_CACHED_MAX, MAP_KEPT_MAX_BYTES, MAPS_KEPT_MAX, SEAT_MAP_VERSION_MAX
 from engine.runtime import Runtime
 from engine.seats.records import SeatMap
 from engine.seats.seat_map import Change, SeatStatus, compact, statuses, summary
@@ -164,15 +164,31 @@ def _known_version(request: Request, suffix: str) -> int | None:
 
 def _render(hall: Hall, seat_map: SeatMap, shape: str) -> bytes:
     """Write the answer from pieces of JSON that only lack each seat's status: a stadium has 20,000 seats."""
-    pieces = _pieces(hall, shape)
     head = {"showtime_id": hall.showtime.id, "version": seat_map.version, "currency": hall.showtime.currency}
     tail = {"summary": summary(seat_map), "server_time": rfc3339(seat_map.now_ms)}
-    seats = '"},'.join([piece + status for piece, status in zip(pieces, statuses(seat_map), strict=True)])
     return b'%s,"seats":[%s"}],%s' % (
         msgspec.json.encode(head)[:-1],
-        seats.encode(),
+        _seat_lines(hall, seat_map, shape),
         msgspec.json.encode(tail)[1:],
     )
+
+
+_lines_by_seats: OrderedDict[tuple[str, bytes, bytes, bytes], bytes] = OrderedDict()
+"""What was written of late. By contents, not by version: a version may come again with others."""
+
+
+def _seat_lines(hall: Hall, seat_map: SeatMap, shape: str) -> bytes:
+    key = (shape, seat_map.sold, seat_map.locked, seat_map.blocked)
+    known = None if seat_map.mine else _lines_by_seats.get(key)
+    if known is not None:
+        return known
+    pieces = _pieces(hall, shape)
+    lines = '"},'.join([piece + status for piece, status in zip(pieces, statuses(seat_map), strict=True)]).encode()
+    if not seat_map.mine and len(lines) <= MAP_KEPT_MAX_BYTES:
+        _lines_by_seats[key] = lines
+        if len(_lines_by_seats) > MAPS_KEPT_MAX:
+            _lines_by_seats.popitem(last=False)
+    return lines
 
 
 _pieces_by_shape: OrderedDict[str, Sequence[str]] = OrderedDict()

@@ -49,6 +49,9 @@ SEAT_COUNT_TIMEOUT_MS = 500
 """How long a list of showtimes waits for the numbers of free seats; it comes without them then."""
 SHOWTIMES_CACHED_MAX = 20_000
 LAYOUTS_CACHED_MAX = 200
+MAPS_KEPT_MAX = 100
+"""Seat maps, as written last, that a process keeps for those who ask next; none that is larger than the following."""
+MAP_KEPT_MAX_BYTES = 128 * 1024
 
 # --- Requests
 RATE_WINDOW_MS = MINUTE_MS

@@ -68,6 +68,21 @@ async def test_each_viewer_has_a_tag_and_a_cache_of_its_own(app_client, small):
     assert (crossed.status_code, own.status_code) == (200, 304)
 
 
+async def test_what_was_written_for_one_viewer_is_shown_to_no_other(app_client, small):
+    """Maps are kept for whoever asks next: never one's own seats, never the seats of a moment ago."""
+    rina, budi = await guest(app_client), await guest(app_client)
+
+    async def all_see():
+        return [await statuses(app_client, small.showtime, who) for who in (budi, rina, budi, {}, rina)]
+
+    assert await all_see() == [{}] * 5
+    hold = (await claim(app_client, small.showtime, rina, "C7")).json()
+    hers, others = {"C7": "LOCKED_BY_ME"}, {"C7": "LOCKED"}
+    assert await all_see() == [others, hers, others, others, hers]
+    await app_client.delete(f"/api/v1/holds/{hold['id']}", headers=rina)
+    assert await all_see() == [{}] * 5
+
+
 async def test_a_tag_of_somebody_else_or_of_nobody_is_no_tag(app_client, small):
     """Made-up tags, weak or strong, lists, stars: a whole answer, never a crash."""
     url = path_of(small.showtime, "seats")
