@@ -284,9 +284,14 @@ class SimulatedLane:
         """One node has all partitions."""
         return self
 
-    async def renew(self, _above):
-        """As the lane to one Redis: the process has not met the new one yet."""
-        raise Unavailable("redis_unavailable", "Redis was replaced")
+    async def renew(self, above):
+        """As the lane to one Redis: others may have met this one again after another."""
+        if (identity := self._identity) is not None:
+            generation = await self._identify(*identity, begin=False)
+            if self._identity == identity:
+                self.generation = max(self.generation, generation)
+        if self.generation < above:
+            raise Unavailable("redis_unavailable", "Redis was replaced")
 
     async def keep_connected(self):
         """Connect, learn the generation, wait until the connection is lost, again and again."""
