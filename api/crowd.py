@@ -1,10 +1,14 @@
 """An end to the requests that a process works on at once: one more is turned away at once, and cheaply.
 
-Without it twice as many as can be served are all begun, all wait for each other, and none is answered in time.
+Without it twice as many as can be served are all begun, all wait for each other, and none is answered in time. What
+tells is how long a turn of the event loop takes, in which everything that can go on goes on: many requests that
+wait for a database which is away cost nothing, and must not keep out those who only need Redis.
 """
 
+import asyncio
 import math
 import time
+from collections.abc import Callable
 
 import structlog
 from starlette.requests import Request
@@ -16,7 +20,7 @@ from api.problems import answer_error
 from api.rate_limits import UNLIMITED
 from api.routes import full_path
 from engine.errors import Unavailable
-from engine.limits import REQUESTS_AT_ONCE_MAX
+from engine.limits import REQUESTS_ALWAYS_SERVED, REQUESTS_AT_ONCE_MAX, SECOND_MS, TURN_MAX_MS
 from engine.settings import Settings
 
 _NEVER = frozenset(map(full_path, UNLIMITED))
@@ -28,11 +32,22 @@ class Crowd:
     Gateways' events and probes pass: money that was captured is never turned away, and a probe must see the truth.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, at_once_max: int = REQUESTS_AT_ONCE_MAX) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        at_once_max: int = REQUESTS_AT_ONCE_MAX,
+        few: int = REQUESTS_ALWAYS_SERVED,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._app = app
         self._cors = Cors(settings.cors_origins)
         self._at_once_max = at_once_max
+        self._few = few
+        self._clock = clock
         self._at_once = self._turned_away = 0
+        self._turn_s = 0.0
+        self._is_measuring = False
         self._told_at_s = -math.inf
         self._log = structlog.get_logger().bind()
 
@@ -40,7 +55,7 @@ class Crowd:
         """Serve one request, or turn it away."""
         if scope["type"] != "http" or scope["path"] in _NEVER:
             await self._app(scope, receive, send)
-        elif self._at_once >= self._at_once_max:
+        elif self._at_once >= self._few and self._is_too_much():
             await self._turn_away(scope, receive, send)
         else:
             self._at_once += 1
@@ -48,6 +63,16 @@ class Crowd:
                 await self._app(scope, receive, send)
             finally:
                 self._at_once -= 1
+
+    def _is_too_much(self) -> bool:
+        if not self._is_measuring:
+            self._is_measuring = True
+            asyncio.get_running_loop().call_soon(self._turned, self._clock())
+        return self._at_once >= self._at_once_max or self._turn_s > TURN_MAX_MS / SECOND_MS
+
+    def _turned(self, began_s: float) -> None:
+        self._is_measuring = False
+        self._turn_s = self._clock() - began_s
 
     async def _turn_away(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._tell()
@@ -67,7 +92,7 @@ class Crowd:
     def _tell(self) -> None:
         """Log once a second: a line for each would make them dear."""
         self._turned_away += 1
-        now_s = time.monotonic()
+        now_s = self._clock()
         if now_s - self._told_at_s >= 1:
             self._log.warning("requests_turned_away", requests=self._turned_away)
             self._told_at_s, self._turned_away = now_s, 0
