@@ -205,10 +205,13 @@ def _short(value: float) -> str:
 def main() -> None:
     """Write the page from a results file."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.capacity")
-    parser.add_argument("results", type=Path, help="a JSON file of `make bench`, of a whole run")
+    parser.add_argument(
+        "results", type=Path, nargs="+", help="JSON files of `make bench`; each gives what those before it lack"
+    )
     options = parser.parse_args()
-    results = json.loads(options.results.read_text("utf-8"))
-    PAGE.write_text(page(results, f"results/{options.results.name}"), "utf-8")
+    runs = [json.loads(file.read_text("utf-8")) for file in options.results]
+    together = {**runs[0], "figures": [figure for run in runs for figure in run["figures"]]}
+    PAGE.write_text(page(together, "`, `".join(f"results/{file.name}" for file in options.results)), "utf-8")
     print(f"wrote {PAGE}")
 
 

@@ -23,6 +23,10 @@ from tests.small_catalogue import SEATS
 
 BUYERS_AT_ONCE = 12
 QUIET_TIMEOUT_S = 600
+SOONER = """
+UPDATE refunds SET due_at = now()
+WHERE status = 'QUEUED' AND attempts >= 5 AND due_at > now() + interval '10 s'"""
+"""Where nobody knows what came of the fifth attempt there is a sixth, in some minutes: it is made now."""
 CARD = "4242 4242 4242 4242"
 
 
@@ -129,6 +133,7 @@ class Run:
         return row["sent"] == len(self.bookings)
 
     async def _quiet(self):
+        await self.town.fetch(SOONER)
         (row,) = await self.town.fetch(
             """
             SELECT (SELECT count(*) FROM cancellations WHERE done_at IS NULL) AS cancellations,
