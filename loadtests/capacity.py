@@ -8,7 +8,7 @@ What is assumed of people stands here, what is measured comes from the results; 
 import argparse
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,12 @@ _NEEDS = """{api}
 _BY_KNEE = """- claims by another way: {claims:,.0f} / {knee} (knee) = **{processes:,}** API processes for them alone;
   Redis and the callers were on the same cores when the knee was measured, so this is the safer number
 """
+
+
+def together(files: Sequence[Path]) -> dict[str, Any]:
+    """Read results files as one run, the first, with figures that it lacks from those after it."""
+    runs = [json.loads(file.read_text("utf-8")) for file in files]
+    return {**runs[0], "figures": [figure for run in runs for figure in run["figures"]]}
 
 
 def read(results: Mapping[str, Any]) -> dict[str, float]:
@@ -209,9 +215,8 @@ def main() -> None:
         "results", type=Path, nargs="+", help="JSON files of `make bench`; each gives what those before it lack"
     )
     options = parser.parse_args()
-    runs = [json.loads(file.read_text("utf-8")) for file in options.results]
-    together = {**runs[0], "figures": [figure for run in runs for figure in run["figures"]]}
-    PAGE.write_text(page(together, "`, `".join(f"results/{file.name}" for file in options.results)), "utf-8")
+    sources = "`, `".join(f"results/{file.name}" for file in options.results)
+    PAGE.write_text(page(together(options.results), sources), "utf-8")
     print(f"wrote {PAGE}")
 
 

@@ -133,7 +133,8 @@ class House:
 
     def set_deadline(self, hold: "HoldAnswer", deadline_ms: int) -> None:
         """Write a deadline by hand."""
-        assert self.redis.zadd(self.key("deadlines"), {str(hold.owner): deadline_ms}, xx=True, ch=True) == 1
+        self.redis.zadd(self.key("deadlines"), {str(hold.owner): deadline_ms}, xx=True)
+        assert self.redis.zscore(self.key("deadlines"), str(hold.owner)) == deadline_ms
         if deadline_ms < int(self.meta("next_lapse_ms")):
             self.redis.hset(self.key("meta"), "next_lapse_ms", deadline_ms)
 

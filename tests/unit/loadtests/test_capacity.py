@@ -47,6 +47,15 @@ def test_the_page_is_what_its_results_give():
     if not capacity.PAGE.exists():
         pytest.skip("nothing has been measured yet")
     text = capacity.PAGE.read_text("utf-8")
-    source = re.search(r"`(results/[^`]+\.json)`", text)[1]
-    measured = json.loads((capacity.PAGE.parent / source).read_text("utf-8"))
-    assert text == capacity.page(measured, source)
+    sources = re.findall(r"`(results/[^`]+\.json)`", text)
+    measured = capacity.together([capacity.PAGE.parent / source for source in sources])
+    assert text == capacity.page(measured, "`, `".join(sources))
+
+
+def test_what_one_run_lacks_comes_from_the_next(tmp_path):
+    """The first run has the word wherever it has measured something."""
+    files = [tmp_path / "new.json", tmp_path / "old.json"]
+    for file, made in zip(files, (results(knee=0.0), results(knee=7.0, claim=9.0)), strict=True):
+        file.write_text(json.dumps(made))
+    measured = capacity.read(capacity.together(files))
+    assert (measured["knee"], measured["claim"]) == (7.0, 100.0)
