@@ -364,7 +364,7 @@ REQUESTS_AT_ONCE_MAX = 2_000
 """Requests that one process works on at once, mostly waiting for others; one more is told `overloaded`."""
 TURN_MAX_MS = 25
 """While a turn of the event loop takes longer, those who come are told `overloaded`: an answer takes a few turns."""
-REQUESTS_ALWAYS_SERVED = 128
+REQUESTS_ALWAYS_SERVED = 512
 """Unless it is fewer that are worked on: what takes long then is something else."""
 HEADERS_MAX_BYTES = 32 * 1024
 """The first line and all headers of a request."""
