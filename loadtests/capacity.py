@@ -109,9 +109,13 @@ _BY_KNEE = """- claims by another way: {claims:,.0f} / {knee} (knee) = **{proces
 
 
 def together(files: Sequence[Path]) -> dict[str, Any]:
-    """Read results files as one run, the first, with figures that it lacks from those after it."""
+    """Read results files as one run, the first, with figures that it lacks from those after it.
+
+    The page is no better than the busiest of them, and says so.
+    """
     runs = [json.loads(file.read_text("utf-8")) for file in files]
-    return {**runs[0], "figures": [figure for run in runs for figure in run["figures"]]}
+    busiest = max(run["load_before"] for run in runs)
+    return {**runs[0], "load_before": busiest, "figures": [figure for run in runs for figure in run["figures"]]}
 
 
 def read(results: Mapping[str, Any]) -> dict[str, float]:

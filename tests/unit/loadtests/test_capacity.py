@@ -55,7 +55,10 @@ def test_the_page_is_what_its_results_give():
 def test_what_one_run_lacks_comes_from_the_next(tmp_path):
     """The first run has the word wherever it has measured something."""
     files = [tmp_path / "new.json", tmp_path / "old.json"]
-    for file, made in zip(files, (results(knee=0.0), results(knee=7.0, claim=9.0)), strict=True):
+    runs = results(knee=0.0), results(knee=7.0, claim=9.0) | {"load_before": 3.0}
+    for file, made in zip(files, runs, strict=True):
         file.write_text(json.dumps(made))
-    measured = capacity.read(capacity.together(files))
+    run = capacity.together(files)
+    assert run["load_before"] == 3.0
+    measured = capacity.read(run)
     assert (measured["knee"], measured["claim"]) == (7.0, 100.0)
