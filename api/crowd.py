@@ -14,8 +14,7 @@ import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.cors import Cors
-from api.middleware import request_id_of
+from api.middleware import AnswerHeaders, request_id_of
 from api.problems import answer_error
 from api.rate_limits import UNLIMITED
 from api.routes import full_path
@@ -41,7 +40,7 @@ class Crowd:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app = app
-        self._cors = Cors(settings.cors_origins)
+        self._headers = AnswerHeaders(settings)
         self._at_once_max = at_once_max
         self._few = few
         self._clock = clock
@@ -80,14 +79,12 @@ class Crowd:
         error = Unavailable("overloaded", "this process serves as many requests as it can")
         response = await answer_error(Request(scope), error)
 
-        async def send_named(message: Message) -> None:
+        async def send_hardened(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = message["headers"]
-                named = (b"x-request-id", scope["request_id"].encode("ascii"))
-                message["headers"] = [*own, named, (b"cache-control", b"no-store"), *self._cors.headers(scope, own)]
+                message["headers"] = self._headers.of(scope, message["headers"])
             await send(message)
 
-        await response(scope, receive, send_named)
+        await response(scope, receive, send_hardened)
 
     def _tell(self) -> None:
         """Log once a second: a line for each would make them dear."""

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -44,15 +44,38 @@ _STRICT_TRANSPORT: RawHeader = (b"strict-transport-security", b"max-age=31536000
 _HARMLESS = str.maketrans(dict.fromkeys("-_.:", "0"))
 
 
-class Edge:
-    """The outermost layer: gives each request an id, measures it, hardens its answer, logs it, and catches crashes."""
+class AnswerHeaders:
+    """What every answer carries beside its own headers."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self._app = app
+    def __init__(self, settings: Settings) -> None:
         self._cors = Cors(settings.cors_origins)
         self._constant = [*_CONSTANT_HEADERS]
         if settings.public_url.startswith("https://"):
             self._constant.append(_STRICT_TRANSPORT)
+
+    def of(self, scope: Scope, own: Sequence[RawHeader]) -> list[RawHeader]:
+        """Give an answer's own headers with ours added; the scope knows its `request_id`."""
+        named = {name for name, _ in own}
+        return [
+            *own,
+            (b"x-request-id", scope["request_id"].encode("ascii")),
+            *self._constant,
+            *self._cors.headers(scope, own),
+            *scope.get("rate_limit", ()),
+            *(default for default in _DEFAULT_HEADERS if default[0] not in named),
+        ]
+
+    def preflight(self, scope: Scope) -> Response:
+        """Answer a browser that asks what it may ask for."""
+        return Response(status_code=204, headers=self._cors.preflight(scope))
+
+
+class Edge:
+    """What every request that is let in passes: it gets an id, is measured, hardened and logged; crashes end here."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._headers = AnswerHeaders(settings)
         # Bound once: binding per request would cost as much as the rest of this class.
         self._log = structlog.get_logger().bind()
 
@@ -71,12 +94,13 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 timing = _server_timing(spent, time.perf_counter_ns() - started_ns)
-                message["headers"] = self._hardened(scope, message.get("headers", []), timing)
+                own = [*message.get("headers", ()), (b"server-timing", timing.encode("ascii"))]
+                message["headers"] = self._headers.of(scope, own)
             await send(message)
 
         try:
             if is_preflight(scope):
-                await Response(status_code=204, headers=self._cors.preflight(scope))(scope, receive, send_hardened)
+                await self._headers.preflight(scope)(scope, receive, send_hardened)
             else:
                 await self._app(scope, receive, send_hardened)
         except ClientDisconnect:
@@ -97,20 +121,6 @@ class Edge:
                 ms=round((time.perf_counter_ns() - started_ns) / 1e6, 2),
                 subject=identity.subject if identity else None,
             )
-
-    def _hardened(self, scope: Scope, headers: Iterable[RawHeader], timing: str) -> list[RawHeader]:
-        """Give the answer's own headers with ours added."""
-        own = list(headers)
-        named = {name for name, _ in own}
-        return [
-            *own,
-            (b"x-request-id", scope["request_id"].encode("ascii")),
-            (b"server-timing", timing.encode("ascii")),
-            *self._constant,
-            *self._cors.headers(scope, own),
-            *scope.get("rate_limit", ()),
-            *(default for default in _DEFAULT_HEADERS if default[0] not in named),
-        ]
 
 
 class Timeouts:

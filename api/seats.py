@@ -181,6 +181,7 @@ def _seat_lines(hall: Hall, seat_map: SeatMap, shape: str) -> bytes:
     key = (shape, seat_map.sold, seat_map.locked, seat_map.blocked)
     known = None if seat_map.mine else _lines_by_seats.get(key)
     if known is not None:
+        _lines_by_seats.move_to_end(key)
         return known
     pieces = _pieces(hall, shape)
     lines = '"},'.join([piece + status for piece, status in zip(pieces, statuses(seat_map), strict=True)]).encode()

@@ -23,10 +23,10 @@ from tests.small_catalogue import SEATS
 
 BUYERS_AT_ONCE = 12
 QUIET_TIMEOUT_S = 600
-SOONER = """
+SOONER = f"""
 UPDATE refunds SET due_at = now()
-WHERE status = 'QUEUED' AND attempts >= 5 AND due_at > now() + interval '10 s'"""
-"""Where nobody knows what came of the fifth attempt there is a sixth, in some minutes: it is made now."""
+WHERE status = 'QUEUED' AND attempts >= {REFUND_ATTEMPTS_MAX} AND due_at > now() + interval '10 s'"""
+"""Where nobody knows what came of the last attempt there is one more, in some minutes: it is made now."""
 CARD = "4242 4242 4242 4242"
 
 

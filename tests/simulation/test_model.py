@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, note, seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from tests.conftest import RedisServer
-from tests.simulation.model.game import Game
+from tests.simulation.model.game import CUSTOMERS, Game
 from tests.simulation.model.moves import MOVES, draw_move, make
 from tests.simulation.model.real import Real
 
@@ -101,6 +101,22 @@ def test_drawn_games_are_the_same_in_redis_and_in_the_model(real):
         play_long_game(real, number, tally)
     print(report(tally))
     assert tally["conflicts"] >= CONFLICTS_MIN * tally["claims"] > 0, report(tally)
+
+
+def test_a_repeated_restock_names_who_bought(real):
+    """A restock that was refused before its sale was made is repeated after it only if it names that sale's buyer."""
+    game = Game(real, 8)
+    first, second = (game.write("claim_seats", CUSTOMERS[who], who) for who in (0, 1))
+    game._sell(first[3], first[4], CUSTOMERS[0], (0,), 0)
+    game.restock(0, 1, 0, 0)
+    too_early = game.steps[-1]
+    assert (too_early.name, too_early.args[2]) == ("restock_seats", second[3])
+    game.restock(0, 0, 2, 0)
+    game._sell(second[3], second[4], CUSTOMERS[1], (1,), 0)
+
+    game.repeat(game.steps[::-1].index(too_early), 3)
+
+    assert game.look.owners[1] == second[3]
 
 
 @pytest.mark.long

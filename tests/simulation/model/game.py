@@ -134,10 +134,10 @@ class Game(Both):
 
     def rush(self, calls: int, drawn: int) -> None:
         """Many customers at once: claims for the most part, while some holds are released, checked out or sold."""
-        draw = Random(drawn)
-        self.compare_many([self._hasty_call(draw) for _ in range(calls)])
+        draw, payers = Random(drawn), dict(self.buyers)
+        self.compare_many([self._hasty_call(draw, payers) for _ in range(calls)])
 
-    def _hasty_call(self, draw: Random) -> tuple[str, tuple[Any, ...]]:
+    def _hasty_call(self, draw: Random, payers: dict[int, bytes]) -> tuple[str, tuple[Any, ...]]:
         common = (self.generation, NEVER_MS, "")
         owner, at, subject, seats = self.some_hold(draw.randrange(8))
         chance = draw.random()
@@ -147,7 +147,8 @@ class Game(Both):
             return "release_hold", (*common, owner, at, subject, "cancelled", "customer")
         if chance < 0.95:
             return "check_out", (*common, owner, at, subject, b"{}")
-        return "sell_seats", (*common, owner, at, subject, "booking", "fake", f"sess_{owner}", *seats)
+        payer = payers.setdefault(owner, subject)
+        return "sell_seats", (*common, owner, at, payer, "booking", "fake", f"sess_{owner}", *seats)
 
     # --- Moves: money
 
@@ -179,6 +180,7 @@ class Game(Both):
     def _sell(self, owner: int, at: int, subject: bytes, seats: Any, request: int) -> None:
         if self.model.loaded and owner > self.model.loaded.fence:
             return  # Money comes for bookings that were made; a number that a later claim will get is none of them.
+        subject = self.buyers.get(owner, subject)
         booking = self.model.booking_id(Hold(owner, subject, at, 0, []))
         self.write("sell_seats", owner, at, subject, booking, "fake", f"sess_{owner}", *seats, request=request)
 
@@ -310,6 +312,8 @@ class Game(Both):
         step = self.steps[-1 - which % len(self.steps)]
         if step.name == "open_showtime" and step.args[0] != "finish":
             return  # A loader begins once under its nonce, with what it reads then.
+        if not self._names_the_buyer(step):
+            return
         match way:
             case 0:
                 self.play(Step(step.name, step.args, step.request_id, step.fingerprint and "other"))
@@ -319,6 +323,13 @@ class Game(Both):
                 self.play(step, generation=self.generation + 1)
             case _:
                 self.play(step)
+
+    def _names_the_buyer(self, step: Step) -> bool:
+        """Tell if a sale or restock names who bought: the ledger knows one customer for a booking, ever the same."""
+        match step:
+            case Step("sell_seats", (owner, _, subject, *_)) | Step("restock_seats", (subject, _, owner, *_)):
+                return self.buyers.get(owner, subject) == subject
+        return True
 
     def break_contract(self, which: int) -> None:
         """Name seats that are none, or come twice."""

@@ -83,6 +83,7 @@ async def test_what_is_too_much_is_turned_away_at_once(hall):
     assert (refused.headers["x-request-id"], problem["request_id"]) == ("mine", "mine")
     assert refused.headers["access-control-allow-origin"] == PAGE
     assert refused.headers["cache-control"] == "no-store"
+    assert refused.headers["x-content-type-options"] == "nosniff"
     hall.doors.set()
     assert [answer.status_code for answer in await asyncio.gather(*tasks)] == [200] * AT_ONCE_MAX
 
