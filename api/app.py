@@ -16,6 +16,7 @@ from api.rate_limits import RateLimits
 from api.routes import ENDPOINTS, build_routes
 from engine.errors import SeatlockError
 from engine.logs import configure_logs
+from engine.memory import settle_in
 from engine.runtime import open_runtime
 from engine.seats.limiter import Limiter
 from engine.settings import Settings, load_settings
@@ -54,7 +55,9 @@ def create_app(settings: Settings) -> Starlette:
 
 
 def create_app_from_env() -> Starlette:
-    """Build the application from `SEATLOCK_*`."""
+    """Build the application from `SEATLOCK_*`, in a process of its own."""
     settings = load_settings()
     configure_logs(settings.log_level)
-    return create_app(settings)
+    app = create_app(settings)
+    settle_in()
+    return app

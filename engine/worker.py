@@ -18,6 +18,7 @@ from engine.ledger.migrations import check_deployment
 from engine.ledger.projector import Describe
 from engine.ledger.reader import FactReader
 from engine.notifications.post import notification_duties
+from engine.memory import settle_in
 from engine.runtime import Runtime, open_runtime
 from engine.settings import Settings
 from engine.webhooks.delivering import Delivering
@@ -28,7 +29,7 @@ Work = Callable[[], Awaitable[int]]
 """One round of a duty: gives how many things it took up."""
 
 
-async def run_worker(settings: Settings) -> None:
+async def work_until_stopped(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT; a batch under way is rolled back, and the next reader finds it pending.
 
     Raises:
@@ -39,6 +40,7 @@ async def run_worker(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_runtime(settings, "worker") as runtime:
         await _until_ready(runtime, stop)
+        settle_in()
         if not stop.is_set():
             await work(runtime, stop)
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from api.routes import build_routes
-from engine.cli import app
+from engine.commands import app
 from engine.settings import PREFIX, SECRETS, Settings
 from tests.tidy.tree import ROOT, pyproject
 
