@@ -17,8 +17,8 @@ from engine.ledger.database import LOST
 from engine.ledger.migrations import check_deployment
 from engine.ledger.projector import Describe
 from engine.ledger.reader import FactReader
-from engine.notifications.post import notification_duties
 from engine.memory import settle_in
+from engine.notifications.post import notification_duties
 from engine.runtime import Runtime, open_runtime
 from engine.settings import Settings
 from engine.webhooks.delivering import Delivering
