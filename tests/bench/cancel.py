@@ -85,7 +85,7 @@ def p99(took_ms):
 
 
 async def run(town, pool, small, hall, redis):
-    """Sell out, cancel, and measure; gives p99 before and during, s it took, the longest script and little work in ms."""
+    """Sell out, cancel, and measure; gives p99 before and during, s it took, longest script and little work in ms."""
     showtime = await put_on(small, pool, hall)
     other = await put_on(small, pool, await big_hall(small, SEATS // ROW_SEATS, f"Beside {showtime}"), beside=showtime)
     await sell_out(pool, showtime, SEATS)
