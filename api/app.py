@@ -1,6 +1,6 @@
 """The HTTP application: `create_app(settings)`, or `uvicorn --factory api.app:create_app_from_env`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -22,10 +22,11 @@ from engine.seats.limiter import Limiter
 from engine.settings import Settings, load_settings
 
 
-def create_app(settings: Settings) -> Starlette:
+def create_app(settings: Settings, when_ready: Callable[[], None] = lambda: None) -> Starlette:
     """Build the application; its lifespan opens and closes the runtime (`app.state.runtime`).
 
-    It starts while Redis or PostgreSQL are away and heals when they come.
+    It starts while Redis or PostgreSQL are away and heals when they come. `when_ready` is called before the first
+    request.
     """
 
     @asynccontextmanager
@@ -35,6 +36,7 @@ def create_app(settings: Settings) -> Starlette:
             app.state.authenticator = Authenticator(runtime.accounts.tokens, runtime.issuer)
             limiter = Limiter(runtime.lane) if settings.rate_limit == "on" else None
             app.state.rate_limits = RateLimits(settings, limiter)
+            when_ready()
             yield
 
     app = Starlette(
@@ -58,6 +60,4 @@ def create_app_from_env() -> Starlette:
     """Build the application from `SEATLOCK_*`, in a process of its own."""
     settings = load_settings()
     configure_logs(settings.log_level)
-    app = create_app(settings)
-    settle_in()
-    return app
+    return create_app(settings, when_ready=settle_in)

@@ -1,4 +1,4 @@
-"""What every request passes, as plain ASGI: its id, its size, its time, its headers, its line in the log."""
+"""What every request that is let in passes, as plain ASGI: its id, size, time, headers, its line in the log."""
 
 import asyncio
 import os
@@ -45,7 +45,7 @@ _HARMLESS = str.maketrans(dict.fromkeys("-_.:", "0"))
 
 
 class AnswerHeaders:
-    """What every answer carries beside its own headers."""
+    """What every answer of the application carries beside its own headers."""
 
     def __init__(self, settings: Settings) -> None:
         self._cors = Cors(settings.cors_origins)

@@ -12,7 +12,7 @@ import typer
 from engine.errors import CommandError, SeatlockError
 from engine.failing import INTERRUPTED_STATUS, USAGE_STATUS, fail, words_of
 from engine.limits import REFUND_TEXT_LENGTH_MAX, SHOWTIME_NUMBER_MAX
-from engine.servers import run_api, run_dev, run_worker
+from engine.long_running import run_api, run_dev, run_worker
 
 T = TypeVar("T")
 
@@ -43,8 +43,8 @@ class UserRole(StrEnum):
     admin = "admin"
 
 
-def run(words: list[str]) -> None:
-    """Run the command that these words name; never returns to what comes after it."""
+def run(words: list[str]) -> NoReturn:
+    """Run the command that these words name, and end with its status."""
     try:
         sys.exit(app(words, prog_name="seatlock", standalone_mode=False))
     except typer.TyperException as error:

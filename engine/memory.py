@@ -7,8 +7,8 @@ import gc
 def settle_in() -> None:
     """Give back what only the start needed, and spare the collector what lives as long as the process.
 
-    To be called once, by a process of its own, when all its modules are loaded: 10 MB of what was read in then is
-    garbage that libc would keep, and every full collection would walk through all that the modules have made.
+    To be called once, by a process of its own, when it is ready: 10 MB of what was read in until then is garbage that
+    libc would keep, and every full collection would walk through all that the modules have made.
     """
     gc.collect()
     gc.freeze()

@@ -4,9 +4,10 @@ Claims of two seats go out 100 times a second through the seat engine, each hold
 before and then until the cancellation is done. As in production Redis has a core that API, worker, gateway and
 PostgreSQL do not use; the claiming client shares it. Where that is allowed, both go before all else there. Of several
 runs the medians are held against the limits: claims' p99 at most doubled, no script over 5 ms. Redis' slow log gives
-wall time, in which the machine may have done something else; so a script of the cancellation may take as long as the
-longest of what is always the same little work: a claim of two seats and its release, and each single look at a field
-or a bit, which the slow log tells apart even inside of scripts.
+wall time, in which the machine may have done something else. It also lists single commands inside of scripts, and one
+on a single field, bit or member that takes over half a millisecond was such a pause: it is taken off its script's
+time. What is left of a pause between two commands is told by the longest claim of two seats or release of one, whose
+work is always the same: a script of the cancellation may take as long.
 """
 
 import asyncio
@@ -40,7 +41,7 @@ BEFORE_S = 10
 RATIO_MAX = 2.0
 SCRIPT_MS_MAX = 5.0
 BESIDE = {"claim_seats", "release_hold"}
-LITTLE = {b"GETBIT", b"HDEL", b"HGET", b"HMGET", b"HSET", b"HSETNX", b"STRLEN", b"TIME", b"ZADD", b"ZSCORE"}
+SINGLE = {b"GETBIT", b"HDEL", b"HGET", b"HMGET", b"HSET", b"HSETNX", b"STRLEN", b"TIME", b"ZADD", b"ZSCORE"}
 TEMPLATE = "template_bench"
 CORES = os.cpu_count()
 
@@ -84,8 +85,22 @@ def p99(took_ms):
     return sorted(took_ms)[int(len(took_ms) * 0.99)]
 
 
+def scripts_of(slow, names):
+    """Give ms and name of each script of the slow log, oldest first, less its pauses; inner commands come before it."""
+    scripts, pauses_us = [], 0
+    for entry in slow:
+        command, *words = entry["command"].split()
+        if command in SINGLE:
+            pauses_us += entry["duration"]
+        elif command == b"EVALSHA":
+            if words[0] in names:
+                scripts.append((max(entry["duration"] - pauses_us, 0) / 1000, names[words[0]]))
+            pauses_us = 0
+    return scripts
+
+
 async def run(town, pool, small, hall, redis):
-    """Sell out, cancel, and measure; gives p99 before and during, s it took, longest script and little work in ms."""
+    """Sell out, cancel, and measure; gives p99 before and during, seconds it took, longest script and claim in ms."""
     showtime = await put_on(small, pool, hall)
     other = await put_on(small, pool, await big_hall(small, SEATS // ROW_SEATS, f"Beside {showtime}"), beside=showtime)
     await sell_out(pool, showtime, SEATS)
@@ -95,12 +110,12 @@ async def run(town, pool, small, hall, redis):
         await runtime.seats.read_seats(other)
         redis.config_set("slowlog-log-slower-than", 500)
         redis.config_set("slowlog-max-len", 10_000)
-        redis.slowlog_reset()
 
         stop = asyncio.Event()
         asyncio.get_running_loop().call_later(BEFORE_S, stop.set)
         before = await claim_steadily(runtime.seats, other, stop)
 
+        redis.slowlog_reset()
         stop = asyncio.Event()
         claims = asyncio.create_task(claim_steadily(runtime.seats, other, stop))
         began = time.perf_counter()
@@ -124,15 +139,13 @@ async def run(town, pool, small, hall, redis):
         assert sum(sums["amount"] for sums in end["refunds"]) == sum(money["amount"] for money in end["money"])
         assert end["seats_restocked"] == SEATS
     names = {script.sha.encode(): name for name, script in load_scripts((9,)).items()}
-    slow = [(entry["duration"] / 1000, entry["command"].split()) for entry in redis.slowlog_get(10_000)]
-    scripts = [(took_ms, names[words[1]]) for took_ms, words in slow if words[0] == b"EVALSHA" and words[1] in names]
-    little = [took_ms for took_ms, name in scripts if name in BESIDE]
-    little += [took_ms for took_ms, words in slow if words[0] in LITTLE]
-    little_ms = max(little, default=0.5)
+    slow = sorted(redis.slowlog_get(10_000), key=lambda entry: entry["id"])
+    scripts = scripts_of(slow, names)
+    claim_ms = max((took_ms for took_ms, name in scripts if name in BESIDE), default=0.5)
     longest_ms, name = max((script for script in scripts if script[1] not in BESIDE), default=(0.5, "none"))
-    figures = (p99(before), p99(during), took_s, longest_ms, little_ms)
+    figures = (p99(before), p99(during), took_s, longest_ms, claim_ms)
     print(f"\np99 of claims {figures[0]:.1f} ms before, {figures[1]:.1f} ms during", end="")
-    print(f"; longest script {longest_ms:.1f} ms ({name}), longest little work {little_ms:.1f} ms", end="")
+    print(f"; longest script {longest_ms:.1f} ms ({name}), longest claim {claim_ms:.1f} ms", end="")
     print(f", {len(slow)} commands over 0.5 ms")
     print(f"{took_s:.1f} s, answered in {answered_s * 1000:.0f} ms", end="")
     print(f", a look at the progress {statistics.median(polled_ms):.0f} ms")
@@ -152,10 +165,10 @@ async def measure(town):
             hall = await big_hall(small, SEATS // ROW_SEATS, f"Big {number}")
             runs.append(await run(town, pool, small, hall, redis))
     pool.terminate()
-    before, during, took_s, script_ms, little_ms = (statistics.median(column) for column in zip(*runs, strict=True))
+    before, during, took_s, script_ms, claim_ms = (statistics.median(column) for column in zip(*runs, strict=True))
     print(f"medians: ratio {during / before:.2f}, {took_s:.1f} s, longest script {script_ms:.1f} ms", end="")
-    print(f" (little work {little_ms:.1f} ms)")
-    return during <= RATIO_MAX * before and script_ms <= max(SCRIPT_MS_MAX, little_ms)
+    print(f" (a claim {claim_ms:.1f} ms)")
+    return during <= RATIO_MAX * before and script_ms <= max(SCRIPT_MS_MAX, claim_ms)
 
 
 def main():

@@ -115,8 +115,9 @@ def test_a_repeated_restock_names_who_bought(real):
     game._sell(second[3], second[4], CUSTOMERS[1], (1,), 0)
 
     game.repeat(game.steps[::-1].index(too_early), 3)
-
     assert game.look.owners[1] == second[3]
+    game.restock(0, 0, 2, 0)
+    assert game.look.owners[1] == 0
 
 
 @pytest.mark.long
