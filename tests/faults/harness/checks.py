@@ -114,7 +114,8 @@ async def find_wrong(world) -> list[str]:
     """Give all that does not hold of the quiet world, in words."""
     seen = world.load.seen
     wrong = [f"an answer that nothing excuses: {odd}" for odd in seen.odd]
-    claims, conflicts = seen.counts["claims"], seen.counts["conflicts"]
+    # Those that the seats decided: before the sale begins, by a clock that was set back, all are refused.
+    claims, conflicts = seen.counts["seat_claims"], seen.counts["conflicts"]
     if conflicts < CONFLICTS_MIN * claims:
         wrong.append(f"only {conflicts} of {claims} claims met another one: the load proves little")
     async with world.ledger() as ledger:

@@ -136,6 +136,7 @@ class Load:
             return None
         taken = answer.get("code") == "seats_taken"
         self.seen.count("claims")
+        self.seen.counts["seat_claims"] += taken or answer["http"] == 201
         self.seen.counts["conflicts"] += taken
         self._refused[showtime] = self._refused[showtime] + 1 if taken else 0
         if self._refused[showtime] >= WORN_AFTER and showtime in self._hot:
