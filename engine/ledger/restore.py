@@ -138,7 +138,7 @@ class Restorer:
             seen = await self._look(facts.id)
             if seen is None:
                 return False
-            stamp, seq, status, blocked = seen
+            stamp, seq, status, blocked, sold = seen
             lane = self._lane(facts.id)
             if stamp > lane.generation and (await self._later_life(facts.id, stamp))["known"]:
                 await lane.renew(stamp)
@@ -150,6 +150,8 @@ class Restorer:
             # Data of an earlier life can be as the ledger was at that life's end: sales of lives since then lack in it.
             superseded = stamp > generation or (await self._later_life(facts.id, stamp))["later"]
             whole = known["seq"] == seq and known["status"] == status and known["blocked"] == blocked
+            # What was given back in a later life may have been free there, and so have left no fact.
+            whole &= known["sold"].keys() <= sold <= known["sold"].keys() | known["leaving"]
             if whole and not superseded:
                 loads = await self._count_load(facts.id)
                 if await self._seats.adopt_showtime(facts.id, stamp, seq, loads, generation):
@@ -163,14 +165,14 @@ class Restorer:
         log.info("showtime_adopted", showtime=facts.id, generation=generation, seq=seq)
         return True
 
-    async def _look(self, showtime: int) -> tuple[int, int, str, frozenset[int]] | None:
-        """Read what Redis has of a showtime: stamp, seq, status, blocked seats; None if that cannot be adopted."""
+    async def _look(self, showtime: int) -> tuple[int, int, str, frozenset[int], frozenset[int]] | None:
+        """Read what Redis has of a showtime: stamp, seq, status, blocked, sold seats; None if it cannot be adopted."""
         try:
             stamp, seq, status = await self._redis.hmget(showtime_key(showtime, "meta"), "generation", "seq", "status")
-            blocked = await self._redis.get(showtime_key(showtime, "blocked"))
-            if stamp is None or seq is None or status is None or blocked is None:
+            blocked, sold = [await self._redis.get(showtime_key(showtime, name)) for name in ("blocked", "sold")]
+            if None in (stamp, seq, status, blocked, sold):
                 return None
-            return int(stamp), int(seq), status.decode(), _bits(blocked)
+            return int(stamp), int(seq), status.decode(), _bits(blocked), _bits(sold)
         except (ResponseError, ValueError):
             return None  # of another type, or no numbers
 
@@ -277,6 +279,7 @@ class Restorer:
         async with transaction(self._pool, "repeatable_read") as connection:
             row = await connection.fetchrow(query("read_showtime_to_load"), showtime, generation)
             sold = await connection.fetch(query("list_sold_seats"), showtime)
+            leaving = await connection.fetch(query("list_leaving_seats"), showtime)
             blocked = await connection.fetch(query("list_blocked_seats"), showtime)
             bought = await connection.fetch(query("count_bought"), showtime)
         if row is None:
@@ -290,6 +293,7 @@ class Restorer:
             "seq": row["seq"],
             "asked_at": row["asked_at"],
             "sold": sale_of,
+            "leaving": {seat["seat_index"] for seat in leaving},
             "blocked": frozenset(seat["seat_index"] for seat in blocked) - sale_of.keys(),
             "bought": {seat["subject"]: seat["bought"] for seat in bought},
         }

@@ -216,6 +216,37 @@ async def test_a_copy_from_an_earlier_life_is_not_adopted(on_restartable, restar
         await house.ticketed([2])
 
 
+@pytest.mark.parametrize(
+    ("restock_due", "sold", "held"),
+    [("NULL", {1}, set()), ("now() + interval '1 hour'", {0, 1}, {4})],
+    ids=["was-free-there", "is-still-due"],
+)
+async def test_a_copy_that_sells_what_was_given_back_is_not_adopted(
+    on_restartable, restartable, small, restock_due, sold, held
+):
+    """Schedule: a sale, a failover that lost it, its refund, and back to the old master, which has the sale still.
+
+    In the life between the seat was free: giving it back left no fact. Adopted, the copy would keep it sold for ever.
+    """
+    async with open_house(on_restartable, small) as house, house.worker():
+        await house.ticketed([0])
+        await house.ticketed([1])
+        await house.check_out([4], BUDI)
+        copy = keep_copy(restartable)
+        await house.fetch(f"UPDATE tickets SET status = 'REFUNDED', restock_due = {restock_due} WHERE seat_index = 0")
+        await come_back(house, restartable, copy)
+        assert await house.map() == (sold, held, set())
+
+
+async def test_a_copy_that_lacks_a_sold_seat_is_not_adopted(on_restartable, restartable, small):
+    """Its seq is the ledger's, its seats are not: it would sell the seat again (I1)."""
+    async with open_house(on_restartable, small) as house, house.worker():
+        await house.ticketed([0])
+        await house.runtime.redis.setbit(showtime_key(house.showtime, "sold"), 0, 0)
+        await come_back(house, restartable, keep_copy(restartable))
+        assert await house.map() == ({0}, set(), set())
+
+
 async def test_a_number_of_a_lost_hold_is_never_given_again(on_restartable, restartable, small):
     """Schedule: paid, then Redis comes back without that claim; another customer buys the seat; then the money sells.
 
