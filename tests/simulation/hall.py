@@ -147,6 +147,9 @@ class Hall:
                 return step.detail
             case "block":
                 return step.seats
+            case "revive":
+                hold = self.holds.get(step.owner)
+                return () if hold is None else hold.seats & self.at.keys()
             case "change":
                 return step.detail[0] & self.at.keys()
             case "sell":
@@ -193,6 +196,8 @@ class Hall:
         if word == "FREE":
             if hold.status == LAPSED or (hold.status == LIVE and not self.may_live(hold, step)):
                 return YES
+            if hold.status == LIVE and not self._steady:
+                return YES  # by a clock that was wrong just then; put right, it may let the hold live on
             return AFTER_LAPSES if self.may_be_over(hold, step) else NO
         if word == "SOLD":
             return YES if hold.status == SOLD and owner in (None, token) else NO
@@ -291,6 +296,19 @@ class Hall:
         if hold is None or hold.status not in (LIVE, LAPSED):
             return False
         self._end(hold)
+        return True
+
+    def _revive(self, step):
+        """Let a hold that is over live on, as an earlier copy of Redis has it."""
+        hold = self.holds.get(step.owner)
+        if hold is None or hold.status not in (LAPSED, ENDED):
+            return False
+        lost = [seat for seat in hold.seats & self.at.keys() if self.at[seat] != hold.owner]
+        if not self._available(lost):
+            return False
+        for seat in lost:
+            self._put(seat, hold.owner)
+        self._set(hold, status=LIVE, deadline=None)
         return True
 
     def _over(self, step):

@@ -216,7 +216,10 @@ class Maker:
         """A loss of Redis ends holds, and a cancelled showtime ends everything; nobody knows when exactly."""
         closings = [call for call in self.calls if call.op == "cancel" and (call.unknown or succeeded(call))]
         for owner, claim in self.claims.items():
-            starts = [loss.start for loss in self.losses if claim.start <= loss.end]
+            starts = sorted(loss.start for loss in self.losses if claim.start <= loss.end)
+            for start in starts[1:]:  # there and back again: a copy that was taken before may have it still
+                back = Call("claim", claim.key, claim.args, start)
+                self._add("revive", back, self.seats_of[owner], owner)
             starts += [call.start for call in closings]
             if starts:
                 self.made.vanish[owner] = min(starts)

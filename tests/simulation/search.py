@@ -20,6 +20,8 @@ BRINGS = {
     ("claim", "SOLD"),
     ("change", "LOCKED"),
     ("change", "LOCKED_BY_ME"),
+    ("revive", "LOCKED"),
+    ("revive", "LOCKED_BY_ME"),
     ("sell", "SOLD"),
     ("block", "BLOCKED"),
 }

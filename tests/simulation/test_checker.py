@@ -285,6 +285,21 @@ FAULTS = {
             "claim", "seats_taken", who="budi", seats=[1], taken=[(1, "LOCKED", None, OFFSET + 11_002)]
         ),
     ),
+    "a hold that was over lives again": (
+        lambda: anna().map(at=1_100).refuse("budi", {1: "LOCKED"}, at=1_110),
+        lambda: anna().tell("clock", "clock").map(at=1_100).refuse("budi", {1: "LOCKED"}, at=1_110),
+    ),
+    "a hold that was lost is back": (
+        lambda: anna().tell("lost", "lost").claim("budi", 2, 1).release("budi", 2).refuse("cici", {1: "LOCKED"}),
+        lambda: (
+            anna()
+            .tell("lost", "lost")
+            .claim("budi", 2, 1)
+            .release("budi", 2)
+            .tell("lost", "lost")
+            .refuse("cici", {1: "LOCKED"})
+        ),
+    ),
     "a hold appears that nobody has claimed": (
         lambda: Story().refuse("anna", {1: "LOCKED"}),
         lambda: Story().tell("claim", None, who="budi", seats=[1]).refuse("anna", {1: "LOCKED"}),
@@ -294,7 +309,7 @@ FAULTS = {
 
 def _sees_all(stories):
     """Say whether a story is about all seats: a map, or the whole showtime."""
-    return any(call.op in ("read_map", "cancel", "lost") for story in stories for call in story().calls)
+    return any(call.op in ("read_map", "cancel", "lost", "clock") for story in stories for call in story().calls)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
