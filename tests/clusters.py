@@ -3,9 +3,7 @@
 import contextlib
 import ctypes
 import os
-import random
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from redis.exceptions import RedisError
 
 from engine.embedded.binaries import ServerProgram
 from engine.limits import CLUSTER_SLOTS
+from tests.ports import free_port, is_free
 
 NODE_TIMEOUT_MS = 2_000
 START_TIMEOUT_S = 30
@@ -29,21 +28,12 @@ def _end_with_parent():
     _libc.prctl(_DEATH_SIGNAL, signal.SIGKILL)
 
 
-def _is_free(port):
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
 def free_ports(count):
     """Give ports that are free, and whose bus ports are."""
     found = []
     while len(found) < count:
-        port = random.randrange(20_000, 32_000)
-        if port not in found and _is_free(port) and _is_free(port + BUS):
+        port = free_port()
+        if port not in found and is_free(port + BUS):
             found.append(port)
     return found
 

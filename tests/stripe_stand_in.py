@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import httpx
 
-from engine.listening import free_port
+from tests.ports import free_port
 
 KEY = "sk_test_1234567890"
 WEBHOOK_SECRET = "whsec_test"
@@ -31,7 +31,7 @@ web.run_app(server.app, host="127.0.0.1", port=int(sys.argv[1]), print=None)
 @contextmanager
 def localstripe():
     """Run it; gives its address once it answers."""
-    port = free_port("127.0.0.1", 0)
+    port = free_port()
     process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(port)], stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:

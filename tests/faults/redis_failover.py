@@ -7,7 +7,7 @@ import msgspec
 import redis.asyncio
 
 from engine.embedded.valkey import EmbeddedValkey
-from engine.listening import free_port
+from tests.ports import free_port
 
 IN_STEP_WITHIN_S = 10
 
@@ -24,7 +24,7 @@ class Replica:
 
     async def follow(self, master: EmbeddedValkey, follower: EmbeddedValkey) -> None:
         """Let one replicate the other, and wait until it is in step."""
-        port = free_port("127.0.0.1", 0)
+        port = free_port()
         async with _client(master) as first, _client(follower) as second:
             await first.config_set("bind", "127.0.0.1")
             await first.config_set("port", port)

@@ -11,10 +11,11 @@ import httpx
 import pytest
 
 from engine.errors import Unavailable
-from engine.listening import free_port, local_url
+from engine.listening import local_url
 from engine.orders.gateways.fake import FakeGateway
 from engine.orders.gateways.protocol import RefundOrder
 from tests.oracle import read_book
+from tests.ports import free_port
 from tests.till import SECRET, Seller, session, till
 
 PART = 5000000
@@ -23,7 +24,7 @@ PART = 5000000
 @contextmanager
 def gateway_process(folder):
     """Run the gateway as in production; gives its process and address. Its webhook is never there."""
-    port = free_port("127.0.0.1", 0)
+    port = free_port()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("SEATLOCK_")} | {
         "SEATLOCK_DATA_DIR": str(folder),
         "SEATLOCK_WEBHOOK_SECRET": SECRET,

@@ -16,10 +16,10 @@ import pytest
 from api.app import create_app
 from engine.embedded.postgres import EmbeddedPostgres
 from engine.ledger.database import open_pool
-from engine.listening import free_port
 from engine.settings import Settings
 from tests.conftest import RedisServer
 from tests.flow.town import START_TIMEOUT_S, TICKET_KEYS, TOKEN_SECRET, WEBHOOK_SECRET, Town, environ_of, open_town
+from tests.ports import free_port
 from tests.processes import wait_until
 from tests.small_catalogue import SmallCatalogue, small_catalogue
 
@@ -128,7 +128,7 @@ def run_parts(settings: Settings, *commands: str) -> Iterator[list[Part]]:
 
 
 def _launch(settings: Settings, command: str) -> Part:
-    port = free_port("127.0.0.1", 0) if command == "api" else 0
+    port = free_port() if command == "api" else 0
     log = settings.data_dir / f"{command}-{port}.log"
     with log.open("ab") as file:
         process = subprocess.Popen(

@@ -12,13 +12,13 @@ from engine.embedded.binaries import ServerProgram
 from engine.embedded.postgres import EmbeddedPostgres
 from engine.errors import Unavailable
 from engine.ledger.database import open_pool, reading
-from engine.listening import free_port
 from engine.seats.lane import Lane
 from engine.seats.scripts import load_scripts
 from engine.settings import Settings
 from tests.conftest import find_redis
 from tests.guarded_servers import Authority, run_redis
 from tests.lanes import Registry
+from tests.ports import free_port
 
 HOST = "127.0.0.1"
 
@@ -41,7 +41,7 @@ def tls_redis(authority, tmp_path_factory):
     program = find_redis("redis7")
     if program is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("no redis-server on PATH")
-    port = free_port(HOST, 0)
+    port = free_port()
     certificate, key = authority.issue(HOST)
     options = ["--tls-port", str(port), "--tls-cert-file", certificate, "--tls-key-file", key]
     options += ["--tls-ca-cert-file", authority.ca, "--bind", HOST]

@@ -30,11 +30,11 @@ from engine.catalogue.policies import PolicyOverrides
 from engine.embedded.postgres import EmbeddedPostgres
 from engine.embedded.valkey import EmbeddedValkey
 from engine.ledger.database import open_pool
-from engine.listening import free_port
 from engine.orders.gateways.signatures import SIGNATURE_HEADER, sign
 from engine.paths import ROOT
 from engine.settings import Settings
 from tests.conftest import SPREAD_KINDS, find_redis, run_sql
+from tests.ports import free_port
 from tests.small_catalogue import small_catalogue
 
 TOKEN_SECRET = "the secret of the flow tests, which is long enough"
@@ -92,7 +92,7 @@ class Town:
     def __init__(self, folder, redis, database_url, **settings):
         self.redis = redis
         self.database_url = database_url
-        api_port, gateway_port = free_port("127.0.0.1", 0), free_port("127.0.0.1", 0)
+        api_port, gateway_port = free_port(), free_port()
         self.api_url = f"http://127.0.0.1:{api_port}"
         self.gateway_url = f"http://127.0.0.1:{gateway_port}"
         self.settings = Settings(

@@ -27,11 +27,11 @@ from engine.embedded.postgres import EmbeddedPostgres
 from engine.embedded.valkey import EmbeddedValkey
 from engine.ledger.database import open_pool
 from engine.ledger.migrations import migrate
-from engine.listening import free_port
 from tests.conftest import NO_DISK, find_redis
 from tests.faults.harness.load import Load
 from tests.faults.harness.parts import Process, Server
 from tests.flow.town import TOKEN_SECRET, Town, environ_of
+from tests.ports import free_port
 from tests.proxy import Proxy, open_ledger_proxy, open_proxy
 from tests.small_catalogue import PRICES, small_catalogue
 
@@ -237,7 +237,7 @@ async def _make_part(stack: contextlib.AsyncExitStack, folder: Path, town: Town,
         return Process(name, town.gateway._argv, environ_of(town.settings), folder, f"{town.gateway_url}/health")
     redis_line = await stack.enter_async_context(open_proxy(town.redis.socket))
     postgres_line = await stack.enter_async_context(open_ledger_proxy(town.database_url))
-    port = town.settings.port if name == "api" else free_port("127.0.0.1", 0)
+    port = town.settings.port if name == "api" else free_port()
     lines = {"SEATLOCK_REDIS_URL": redis_line.url, "SEATLOCK_DATABASE_URL": postgres_line.url}
     environ = environ_of(town.settings, SEATLOCK_PORT=str(port), **lines)
     serves = name.startswith("api")

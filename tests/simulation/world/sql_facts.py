@@ -113,6 +113,14 @@ def list_sold_seats(t, showtime):
     ]
 
 
+def list_leaving_seats(t, showtime):
+    return [
+        Row(seat_index=row["seat_index"])
+        for row in t.tickets.values()
+        if row["restock_due"] is not None and row["showtime_id"] == showtime
+    ]
+
+
 def list_blocked_seats(t, showtime):
     return []
 
