@@ -116,5 +116,5 @@ async def _open(settings: Settings) -> AsyncIterator[tuple[Ledger, SeatEngine]]:
         yield Ledger(pool), SeatEngine(lane, load_scripts(ANY_VERSION), _restore)
 
 
-async def _restore(showtime: int, why: str) -> None:
+async def _restore(showtime: int, why: str, _said_ms: int) -> None:
     raise Unavailable("showtime_frozen", f"showtime {showtime} is {why} in Redis, and a worker must restore it")

@@ -107,9 +107,9 @@ async def open_runtime(settings: Settings, part: str) -> AsyncIterator[Runtime]:
         lane = open_lane(settings.redis_url, part, Generations(pool))
         stack.push_async_callback(lane.close)
 
-        async def restore(showtime: int, why: str) -> None:
+        async def restore(showtime: int, why: str, said_ms: int) -> None:
             # The seat engine restores through the restorer, which in turn loads through the seat engine.
-            await restorer.restore(showtime, why)
+            await restorer.restore(showtime, why, said_ms)
 
         seats = SeatEngine(lane, load_scripts(ANY_VERSION), restore)
         restorer = Restorer(pool, client, seats, catalogue)

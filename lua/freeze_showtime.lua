@@ -1,13 +1,16 @@
 --[[
 Freeze a showtime, open it again, or set it under rebuilding, loaded or not; a load in progress is lost.
 Only a load ends rebuilding, and brings the state that the ledger says then: until it has, no writer may be let in.
+Whoever met damage says when: what was loaded since is another's repair, and its holds must not be lost to a second one.
 
 KEYS     meta loading request
 ARGV     1 generation (not compared)  2 not_after_ms  3 request  4 state: open, frozen or rebuilding
+         5 when damage was met, by Redis' clock; '' if none was
 RETURNS  too_late
          replayed, the first answer | idempotency_key_reused
          damaged
          showtime_closed, CANCELLED
+         loaded_since
          frozen, version (0: it was not loaded)
 RAISES   another state
 EMITS    nothing
@@ -18,7 +21,7 @@ COST     O(1)
 
 -- names
 local keys = {meta = KEYS[1], loading = KEYS[2], request = KEYS[3]}
-local not_after_ms, request_text, state = tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local not_after_ms, request_text, state, damaged_ms = tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 
 -- check
 local now_ms = clock.now_ms
@@ -30,7 +33,7 @@ if replay then
   return replay
 end
 assert(state == 'open' or state == 'frozen' or state == 'rebuilding', 'a state is open, frozen or rebuilding')
-local fields = redis.pcall('HMGET', keys.meta, 'status', 'version')
+local fields = redis.pcall('HMGET', keys.meta, 'status', 'version', 'loaded_ms')
 if fields.err then
   return {'damaged', now_ms}
 end
@@ -38,6 +41,11 @@ end
 local status, version = fields[1], tonumber(fields[2] or '0') or now_ms
 if status == 'cancelled' then
   return {'showtime_closed', now_ms, 'CANCELLED'}
+end
+local loaded_ms = damaged_ms and tonumber(fields[3] or '')
+-- A load from beyond now was before the clock was set back, and tells nothing.
+if loaded_ms and damaged_ms <= loaded_ms and loaded_ms <= now_ms then
+  return {'loaded_since', now_ms}
 end
 
 -- change

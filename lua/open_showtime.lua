@@ -108,7 +108,7 @@ else
   redis.call('HSET', keys.loading, '0', '')
   redis.call('RENAME', keys.loading, keys.customers)
   redis.call('HSET', keys.meta, 'status', status, 'generation', generation, 'seats', seats_count, 'version', version,
-    'fence', fence, 'next_lapse_ms', 0, 'policy', packed, 'seq', seq, 'loads', loads)
+    'fence', fence, 'next_lapse_ms', 0, 'policy', packed, 'seq', seq, 'loads', loads, 'loaded_ms', now_ms)
   redis.call('ZREM', keys.lapses, string.match(keys.meta, ':(%d+):meta$'))
   for i = 1, 9 do
     redis.call('PEXPIREAT', KEYS[i], rules.keys_until_ms)

@@ -41,8 +41,8 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         lane = open_lane(settings.redis_url, "audit", Generations(pool))
         stack.push_async_callback(lane.close)
 
-        async def restore(showtime: int, why: str) -> None:
-            await restorer.restore(showtime, why)
+        async def restore(showtime: int, why: str, said_ms: int) -> None:
+            await restorer.restore(showtime, why, said_ms)
 
         seats = SeatEngine(lane, load_scripts(ANY_VERSION), restore)
         restorer = Restorer(pool, client, seats, catalogue)

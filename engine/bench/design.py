@@ -99,5 +99,5 @@ async def _identify(run_id: str, replication_id: str) -> int:  # noqa: ARG001 --
     return 1
 
 
-async def _never(showtime: int, why: str) -> None:
+async def _never(showtime: int, why: str, _said_ms: int) -> None:
     raise AssertionError(f"showtime {showtime} is {why}")

@@ -53,12 +53,13 @@ class Restorer:
         self._catalogue = catalogue
         self._drain = Drain(client, pool)
 
-    async def restore(self, showtime: int, why: str) -> None:
+    async def restore(self, showtime: int, why: str, said_ms: int) -> None:
         """Make a showtime usable again.
 
         Args:
             showtime: its number.
             why: the word that a script gave: `not_loaded`, `stale_generation`, `damaged`.
+            said_ms: when it did, by Redis' clock; 0 if that is not known.
 
         Raises:
             Refusal: `not_found`; `showtime_closed {showtime_status}`, its keys have ended for good.
@@ -76,8 +77,11 @@ class Restorer:
             if why == "damaged":
                 # The ledger first: else nobody would go on if we ended now, for readers may see nothing to restore.
                 async with transaction(self._pool) as connection:
-                    await connection.execute(query("note_damage"), showtime)
-                await self._stop_writers(showtime)
+                    noted_at = await connection.fetchval(query("note_damage"), showtime)
+                if not await self._stop_writers(showtime, said_ms or None):
+                    async with transaction(self._pool) as connection:
+                        await connection.execute(query("end_rebuild"), showtime, noted_at)
+                    return
             await self._load(showtime, deadline, force=why != "not_loaded", again=False)
         except RedisError as error:
             raise Unavailable("redis_unavailable", str(error)) from error
@@ -118,15 +122,19 @@ class Restorer:
         if newest > lane.generation:
             await lane.renew(newest)
 
-    async def _stop_writers(self, showtime: int) -> None:
-        """Let no script change the showtime any more; a load in progress elsewhere is not disturbed."""
+    async def _stop_writers(self, showtime: int, damaged_ms: int | None = None) -> bool:
+        """Let no script change the showtime any more; a load in progress elsewhere is not disturbed.
+
+        False if somebody else has loaded it since it was found damaged: it is sound, and has holds again.
+        """
         try:
             status = await self._redis.hget(showtime_key(showtime, "meta"), "status")
             if status not in (b"rebuilding", b"cancelled"):
-                await self._seats.freeze_showtime(showtime, "rebuilding")
+                return await self._seats.stop_writers(showtime, damaged_ms)
         except (Refusal, ResponseError) as error:
             # What is damaged beyond this cannot be changed by scripts either.
             log.warning("showtime_not_stopped", showtime=showtime, error=str(error))
+        return True
 
     async def _adopt(self, facts: Showtime, deadline: float) -> bool:
         """Keep a showtime with its holds after a Redis restart, if nothing of it was lost.

@@ -21,6 +21,10 @@ from engine.seats.slot_map import Redirected
 
 NOT_REMEMBERED = Request()
 
+Restore = Callable[[int, str, int], Awaitable[None]]
+"""Brings a showtime's state in Redis in line with the ledger, given its number, the word why (`not_loaded`,
+`stale_generation` or `damaged`), and when Redis said so in its milliseconds; 0 if that is not known."""
+
 
 class Route(msgspec.Struct, frozen=True):
     """How a script reaches a showtime: the lane to its node, its keys, where among them the request's key stands."""
@@ -36,13 +40,10 @@ class ScriptCalls:
     Args:
         lane: to the Redis that has the showtimes, or to all nodes of a cluster.
         scripts: by name, of any server version: only their key names are used here.
-        restore: brings a showtime's state in Redis in line with the ledger, given its number and the word why:
-            `not_loaded`, `stale_generation` or `damaged`. Its Refusal or Unavailable goes to the caller.
+        restore: see `Restore`. Its Refusal or Unavailable goes to the caller.
     """
 
-    def __init__(
-        self, lane: Lane | Lanes, scripts: Mapping[str, Script], restore: Callable[[int, str], Awaitable[None]]
-    ) -> None:
+    def __init__(self, lane: Lane | Lanes, scripts: Mapping[str, Script], restore: Restore) -> None:
         self.lane_for = lane.lane_for
         self._scripts = scripts
         self._restore = restore
@@ -67,7 +68,7 @@ class ScriptCalls:
         """
         answer = await self._write_once(name, showtime, args, request)
         if answer[0] in NEEDS_RESTORE:
-            await self._restored(showtime, answer[0].decode())
+            await self._restored(showtime, answer)
             answer = await self._write_once(name, showtime, args, request)
         return answer
 
@@ -110,7 +111,7 @@ class ScriptCalls:
         """Run a reading script, after a restore once more; its only common argument is the generation."""
         answer = await self._read_once(name, showtime, args)
         if answer[0] in NEEDS_RESTORE:
-            await self._restored(showtime, answer[0].decode())
+            await self._restored(showtime, answer)
             answer = await self._read_once(name, showtime, args)
         return answer
 
@@ -126,13 +127,13 @@ class ScriptCalls:
             arguments = lambda: (route.lane.generation, *args)  # noqa: E731
             return await _followed(route, moved, name, route.keys, arguments, reads=True)
 
-    async def _restored(self, showtime: int, why: str) -> None:
+    async def _restored(self, showtime: int, answer: Answer) -> None:
         """Restore a showtime, once for all callers that need it now; none of them can cancel it for the others."""
         restoring = self._restoring.get(showtime)
         if restoring is not None and restoring is asyncio.current_task():
             raise Unavailable("showtime_frozen", "The showtime was lost again while it was restored.")
         if restoring is None:
-            restoring = asyncio.ensure_future(self._restore(showtime, why))
+            restoring = asyncio.ensure_future(self._restore(showtime, answer[0].decode(), answer[1]))
             self._restoring[showtime] = restoring
             restoring.add_done_callback(lambda done: self._restore_ended(showtime, done))
         await asyncio.shield(restoring)

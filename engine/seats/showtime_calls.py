@@ -1,6 +1,6 @@
 """Whole showtimes: what operators do to them, and reading their maps."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from engine import limits
 from engine.seats.answers import refusal_of, seat_map_of, unchanged_map
@@ -9,7 +9,7 @@ from engine.seats.ids import subject_key
 from engine.seats.lane import Lane
 from engine.seats.lanes import Lanes
 from engine.seats.records import MetaStatus, Policy, Request, SeatMap
-from engine.seats.script_calls import ScriptCalls
+from engine.seats.script_calls import Restore, ScriptCalls
 from engine.seats.scripts import Script
 from engine.seats.seat_map import Change, SeatMapHistory
 
@@ -17,9 +17,7 @@ from engine.seats.seat_map import Change, SeatMapHistory
 class ShowtimeCalls(ScriptCalls):
     """What concerns all seats of a showtime. Raises Unavailable as `ScriptCalls` says."""
 
-    def __init__(
-        self, lane: Lane | Lanes, scripts: Mapping[str, Script], restore: Callable[[int, str], Awaitable[None]]
-    ) -> None:
+    def __init__(self, lane: Lane | Lanes, scripts: Mapping[str, Script], restore: Restore) -> None:
         super().__init__(lane, scripts, restore)
         self._history = SeatMapHistory()
 
@@ -69,9 +67,27 @@ class ShowtimeCalls(ScriptCalls):
         Raises:
             Refusal: `showtime_closed`: it was cancelled.
         """
-        answer = await self._write("freeze_showtime", showtime, (state,), request)
+        answer = await self._write("freeze_showtime", showtime, (state, ""), request)
         if answer[0] not in (b"frozen", b"replayed"):
             raise refusal_of(answer, showtime)
+
+    async def stop_writers(self, showtime: int, damaged_ms: int | None = None) -> bool:
+        """Set a showtime to `rebuilding`.
+
+        Args:
+            showtime: its number, loaded or not.
+            damaged_ms: when, by Redis' clock, a script met the damage that is to be mended.
+
+        Returns:
+            False: nothing was done, for somebody else has loaded it since `damaged_ms`.
+
+        Raises:
+            Refusal: `showtime_closed`: it was cancelled.
+        """
+        answer = await self._write("freeze_showtime", showtime, ("rebuilding", damaged_ms or ""))
+        if answer[0] not in (b"frozen", b"loaded_since"):
+            raise refusal_of(answer, showtime)
+        return bool(answer[0] == b"frozen")
 
     async def change_policy(self, showtime: int, policy: Policy, request: Request | None = None) -> None:
         """Change the rules; deadlines already given stay."""

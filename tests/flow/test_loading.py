@@ -10,7 +10,7 @@ from engine.ledger import restore as restore_module
 from engine.ledger.fact_stream import FactStreams
 from engine.ledger.unseen_sales import UnseenSales
 from engine.seats.keys import partition_of, showtime_key
-from tests.houses import ANNA, open_house
+from tests.houses import ANNA, BUDI, open_house
 from tests.ledgers import eventually
 
 
@@ -40,6 +40,24 @@ async def test_many_loaders_at_once_load_one_state(settings, small):
             assert sorted(held) == list(range(1, 11))
             assert refusals == ["seats_taken"] * 10
             assert await one.map() == ({0}, set(range(1, 11)), set())
+
+
+async def test_who_comes_late_to_damage_mends_it_no_second_time(house):
+    """Schedule: two callers meet damage; one restores, and claims; only then the other's restore begins.
+
+    A second load would take the first one's new hold away from its customer.
+    """
+    await house.map()
+    redis = house.runtime.redis
+    await redis.delete(showtime_key(house.showtime, "locked"))
+    seconds, micros = await redis.time()
+    await house.seats.claim_seats(house.showtime, ANNA, [1])
+    await house.runtime.restorer.restore(house.showtime, "damaged", seconds * 1000 + micros // 1000)
+    assert await house.map() == (set(), {1}, set())
+    assert await house.fetch("SELECT load_count FROM showtimes") == [(2,)]
+    assert await house.fetch("SELECT count(*) FROM rebuilds") == [(0,)]
+    await redis.delete(showtime_key(house.showtime, "locked"))
+    assert (await house.seats.claim_seats(house.showtime, BUDI, [1])).seats == (1,)
 
 
 async def test_a_load_whose_process_died_is_not_waited_for_long(house, monkeypatch):

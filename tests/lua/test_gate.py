@@ -110,6 +110,25 @@ def test_an_operators_freeze_lets_no_writer_into_a_rebuild(house: House, state):
     assert house.read()["status"] == state.encode()
 
 
+def test_damage_that_a_load_has_mended_stops_nobody(house: House):
+    """Schedule: two callers meet damage; one has loaded and holds were made when the other comes to stop writers."""
+    damaged_ms = house.now_ms()
+    assert house.open(force=1)[0] == "opened"
+    hold = house.claim(ANN, 1)
+    before = house.dump()
+    assert house.write("freeze_showtime", "rebuilding", damaged_ms)[0] == "loaded_since"
+    assert house.dump() == before
+    loaded_ms = int(house.meta("loaded_ms"))
+    assert house.write("freeze_showtime", "rebuilding", loaded_ms + 1)[0] == "frozen", "met in what was loaded"
+    assert house.sell(hold)[0] == "rebuilding"
+
+
+def test_damage_is_mended_after_the_clock_was_set_back(house: House):
+    """Schedule: loaded; the clock is set back; damage is met, at an earlier time than the load's."""
+    house.redis.hset(house.key("meta"), "loaded_ms", house.now_ms() + 60_000)
+    assert house.write("freeze_showtime", "rebuilding", house.now_ms())[0] == "frozen"
+
+
 def test_an_unknown_state_raises(house: House):
     """Only three states can be set by a freeze."""
     before = house.dump()

@@ -216,6 +216,13 @@ class Game(Both):
         """Freeze the showtime, open it again, or set it under rebuilding."""
         self.write("freeze_showtime", state, request=request)
 
+    def stop_writers(self, late: int) -> None:
+        """Let who met damage set the showtime under rebuilding; `late`: another has loaded it anew in between."""
+        damaged_ms = self.now_ms
+        if late:
+            self.reload(0, 2)
+        self.write("freeze_showtime", "rebuilding", damaged_ms)
+
     def close(self, request: int) -> None:
         """Cancel the showtime; a load that was begun before must not end."""
         self.begin_load(0)

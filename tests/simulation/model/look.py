@@ -19,7 +19,7 @@ class Look:
     """What stands in Redis: of a showtime that is not loaded, only `hint` and `loading`.
 
     Attributes:
-        meta: status, seats, generation, seq, version, fence, loads, next_lapse_ms, policy.
+        meta: status, seats, generation, seq, version, fence, loads, loaded_ms, next_lapse_ms, policy.
         sold, locked, blocked: bitmaps with the bit after the last seat.
         owners: the number in each seat's cell.
         holds: owner number -> subject, claimed_at_ms, status, extensions, retries, payment open, seats.
@@ -74,7 +74,18 @@ def look_of_model(model: Model) -> Look:
     holds = showtime.holds
     held = {seat: hold.owner for hold in holds.values() for seat in hold.seats}
     cells = {**held, **showtime.sold, **dict.fromkeys(showtime.blocked, BLOCKED)}
-    names = ("status", "seats", "generation", "seq", "version", "fence", "loads", "next_lapse_ms", "policy")
+    names = (
+        "status",
+        "seats",
+        "generation",
+        "seq",
+        "version",
+        "fence",
+        "loads",
+        "loaded_ms",
+        "next_lapse_ms",
+        "policy",
+    )
     return Look(
         meta={name: getattr(showtime, name) for name in names},
         sold=as_bitmap(showtime.sold, showtime.seats),

@@ -56,6 +56,7 @@ def make_seldom(game: Game, what: int, number: int, request: int) -> None:
             game.freeze("frozen", request)
         case 2:
             game.freeze("open" if number else "rebuilding", request)
+            game.stop_writers(number % 2)
         case 3 | 4:
             game.change_policy(number, request)
         case 5:

@@ -123,6 +123,7 @@ class Showtime:
     seq: int
     fence: int
     loads: int
+    loaded_ms: int
     policy: Policy
     version: int
     next_lapse_ms: int = 0

@@ -47,13 +47,18 @@ class ShowtimeCalls(Rules):
             showtime.version += 1
         return self.remember(call, ["closed", showtime.version if showtime else 0], call.now_ms)
 
-    def freeze_showtime(self, call: Call, state: bytes) -> list[Any]:
-        """Freeze, open again, or set under rebuilding, which only a load ends; a load in progress is lost."""
+    def freeze_showtime(self, call: Call, state: bytes, damaged_ms: bytes = b"") -> list[Any]:
+        """Freeze, open again, or set under rebuilding, which only a load ends; a load in progress is lost.
+
+        Not if it was loaded since somebody met damage.
+        """
         if state not in {b"open", b"frozen", b"rebuilding"}:
             raise Broken("a state is open, frozen or rebuilding")
         showtime = self.loaded
         if showtime and showtime.status == "cancelled":
             raise Refused("showtime_closed", "CANCELLED")
+        if damaged_ms and showtime and int(damaged_ms) <= showtime.loaded_ms <= call.now_ms:
+            raise Refused("loaded_since")
         self.load = None
         if showtime and showtime.status not in {state.decode(), "rebuilding"}:
             showtime.status = state.decode()
@@ -129,6 +134,7 @@ class ShowtimeCalls(Rules):
             seq=seq,
             fence=fence,
             loads=loads,
+            loaded_ms=call.now_ms,
             policy=rules,
             # Versions only grow, over loads and clocks set back.
             version=max(call.now_ms, self.version_beyond(before) if before else 1),

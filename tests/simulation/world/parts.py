@@ -79,9 +79,9 @@ class Parts:
             pool, gateway, self.payments.take_event, clock=lambda: world.clock.time_ns() // 10**6
         )
 
-    async def _restore(self, showtime, why):
+    async def _restore(self, showtime, why, said_ms):
         self.world.note("restore", showtime, why, "by", self.process.name)
-        await self.restorer.restore(showtime, why)
+        await self.restorer.restore(showtime, why, said_ms)
 
     async def open(self):
         """Begin what runs beside the requests."""

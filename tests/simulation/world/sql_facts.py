@@ -240,6 +240,8 @@ def note_damage(t, showtime):
     if showtime not in t.rebuilds:
         row = Row(showtime_id=showtime, reason="damaged", automatic=True, asked_at=t.now, tried_at=t.now)
         t.put("rebuilds", showtime, row)
+        return [Row(asked_at=row["asked_at"])]
+    return []
 
 
 def due_rebuilds(t, limit):

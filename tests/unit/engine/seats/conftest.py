@@ -85,7 +85,7 @@ class Restorer:
         self.pause = asyncio.Event()
         self.pause.set()
 
-    async def __call__(self, showtime, why):
+    async def __call__(self, showtime, why, said_ms):
         self.calls.append((showtime, why))
         await self.pause.wait()
         if showtime not in self.loads:

@@ -69,7 +69,7 @@ async def test_what_cannot_be_restored_says_why(engine, restorer):
 async def test_a_restore_that_changes_nothing_is_not_repeated(engine, redis_lane):
     """After one restore and one repeat the caller is told to come later."""
 
-    async def idle(showtime, why):
+    async def idle(showtime, why, said_ms):
         pass
 
     engine._restore = idle
