@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from engine import limits
+from engine.errors import Unavailable
 from engine.ledger import reader as reader_module
 from engine.ledger import restore as restore_module
 from engine.ledger.fact_stream import FactStreams
@@ -58,6 +59,27 @@ async def test_who_comes_late_to_damage_mends_it_no_second_time(house):
     assert await house.fetch("SELECT count(*) FROM rebuilds") == [(0,)]
     await redis.delete(showtime_key(house.showtime, "locked"))
     assert (await house.seats.claim_seats(house.showtime, BUDI, [1])).seats == (1,)
+
+
+async def test_a_restore_of_damage_that_fails_halfway_is_done_again(house, monkeypatch):
+    """Schedule: writers met damage and were stopped; then PostgreSQL was away. Readers see nothing wrong to restore."""
+    hold = await house.check_out([4])
+    await house.runtime.redis.hdel(showtime_key(house.showtime, "holds"), hold.owner)
+    with monkeypatch.context() as patched:
+
+        async def fail(*args, **options):
+            raise Unavailable("ledger_unavailable")
+
+        patched.setattr(restore_module.Restorer, "_load", fail)
+        with pytest.raises(Unavailable):
+            await house.seats.claim_seats(house.showtime, BUDI, [4])
+    with pytest.raises(Unavailable, match="rebuilding"):
+        await house.seats.claim_seats(house.showtime, BUDI, [4])
+    assert await house.duties.rebuild_showtimes() == 0, "whoever began it has some seconds to end it"
+    await house.fetch("UPDATE rebuilds SET tried_at = now() - interval '1 minute'")
+    await house.duties.rebuild_showtimes()
+    assert (await house.seats.claim_seats(house.showtime, BUDI, [4])).seats == (4,)
+    assert await house.fetch("SELECT count(*) FROM rebuilds") == [(0,)]
 
 
 async def test_a_load_whose_process_died_is_not_waited_for_long(house, monkeypatch):

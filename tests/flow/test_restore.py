@@ -167,19 +167,23 @@ async def test_a_restart_with_all_data_keeps_the_holds(on_restartable, restartab
         assert await loads(house) == 1
 
 
-@pytest.mark.parametrize("lost", ["sale", "block"])
-async def test_a_restart_with_lost_data_is_rebuilt(on_restartable, restartable, small, lost):
-    """An older copy comes back: the ledger is ahead in seq, or has a block that leaves no fact."""
+@pytest.mark.parametrize(
+    ("lost", "sold", "blocked"), [("sale", {0, 1}, set()), ("booking's end", {0}, set()), ("block", {0}, {9})]
+)
+async def test_a_restart_with_lost_data_is_rebuilt(on_restartable, restartable, small, lost, sold, blocked):
+    """An older copy comes back: the ledger is ahead in seq, seats sold or not, or has a block that leaves no fact."""
     async with open_house(on_restartable, small) as house, house.worker():
         await house.ticketed([0])
-        await house.check_out([4], BUDI)
+        hold = await house.check_out([4], BUDI)
         copy = keep_copy(restartable)
         if lost == "sale":
             await house.ticketed([1])
-        else:
+        elif lost == "block":
             await block(house, [9])
+        else:
+            await cancel(house, hold)
         await come_back(house, restartable, copy)
-        assert await house.map() == (({0, 1}, set(), set()) if lost == "sale" else ({0}, set(), {9}))
+        assert await house.map() == (sold, set(), blocked)
         await house.ticketed([5])
         assert await house.fetch("SELECT load_count FROM showtimes") == [(2,)]
 
@@ -198,21 +202,26 @@ async def test_versions_grow_over_a_restart_that_lost_claims(on_restartable, res
         assert await loads(house) == 1
 
 
-async def test_a_copy_from_an_earlier_life_is_not_adopted(on_restartable, restartable, small):
-    """Schedule: copy, restart, a sale in the second life, the copy comes back: its seq is the ledger's of its own life.
+@pytest.mark.parametrize("later", ["sale", "booking's end"])
+async def test_a_copy_from_an_earlier_life_is_not_adopted(on_restartable, restartable, small, later):
+    """Schedule: copy, restart, a fact of the second life, the copy comes back: its seq is the ledger's of its own life.
 
-    Adopted, it would sell the seat of the second life again (I1).
+    Adopted, it would sell the seat of the second life again (I1), or hold what its customer gave back.
     """
     async with open_house(on_restartable, small) as house, house.worker():
         await house.ticketed([0])
+        hold = await house.check_out([4], BUDI)
         copy = keep_copy(restartable)
         generation = house.runtime.lane.generation
         await asyncio.to_thread(restartable.stop)
         await asyncio.to_thread(restartable.start)
         await eventually(lambda: lane_is_back(house, generation), 20)
-        await house.ticketed([1])
+        if later == "sale":
+            await house.ticketed([1])
+        else:
+            await cancel(house, hold)
         await come_back(house, restartable, copy)
-        assert await house.map() == ({0, 1}, set(), set())
+        assert await house.map() == ({0, 1} if later == "sale" else {0}, set(), set())
         await house.ticketed([2])
 
 
@@ -286,6 +295,19 @@ async def loads(house):
     return int(await house.runtime.redis.hget(showtime_key(house.showtime, "meta"), "loads"))
 
 
+async def is_cancelled(house, hold):
+    """Whether the ledger has a booking's cancellation, which is the first that it hears of the booking."""
+    booking = await house.ledger.read_booking(hold.id)
+    return booking is not None and booking.status == "CANCELLED"
+
+
+async def cancel(house, hold):
+    """Let a booking be cancelled by its customer, and wait until the ledger has it."""
+    await house.seats.release_hold(parse_hold_id(hold.id), BUDI)
+
+    await eventually(lambda: is_cancelled(house, hold))
+
+
 def keep_copy(server):
     """Copy a server's data as it is now; gives the folder."""
     copy = server.folder.with_name("copy")
@@ -335,27 +357,6 @@ async def test_what_waits_for_an_operator_stays_frozen_over_a_loss(house):
         assert raised.value.code == "showtime_frozen"
         await house.runtime.redis.flushall()
         await house.fetch("UPDATE rebuilds SET tried_at = NULL")
-
-
-async def test_a_restore_of_damage_that_fails_halfway_is_done_again(house, monkeypatch):
-    """Schedule: writers met damage and were stopped; then PostgreSQL was away. Readers see nothing wrong to restore."""
-    hold = await house.check_out([4])
-    await house.runtime.redis.hdel(showtime_key(house.showtime, "holds"), hold.owner)
-    with monkeypatch.context() as patched:
-
-        async def fail(*args, **options):
-            raise Unavailable("ledger_unavailable")
-
-        patched.setattr(restore_module.Restorer, "_load", fail)
-        with pytest.raises(Unavailable):
-            await house.seats.claim_seats(house.showtime, BUDI, [4])
-    with pytest.raises(Unavailable, match="rebuilding"):
-        await house.seats.claim_seats(house.showtime, BUDI, [4])
-    assert await house.duties.rebuild_showtimes() == 0, "whoever began it has some seconds to end it"
-    await house.fetch("UPDATE rebuilds SET tried_at = now() - interval '1 minute'")
-    await house.duties.rebuild_showtimes()
-    assert (await house.seats.claim_seats(house.showtime, BUDI, [4])).seats == (4,)
-    assert await house.fetch("SELECT count(*) FROM rebuilds") == [(0,)]
 
 
 async def test_a_rebuild_asked_for_while_one_ends_is_not_forgotten(house, monkeypatch):

@@ -12,6 +12,7 @@ least have an order of its own; what is then still open is `undecided`, which is
 from collections import defaultdict
 from copy import copy
 from dataclasses import dataclass, field
+from random import Random
 
 from tests.simulation.history import EVERY_SHOWTIME, MARKS, Call
 from tests.simulation.preparing import prepare
@@ -20,6 +21,8 @@ from tests.simulation.steps import Violation
 
 TRIES_PER_STEP = 30
 TRIES_MIN = 20_000
+STARTS = 12
+"""Searches of the whole hall; those after the first try choices in another order."""
 NEIGHBOURS = 8
 """Calls shown beside one that cannot be explained."""
 
@@ -101,14 +104,16 @@ def check_showtime(showtime, calls, marks=(), tries_per_step=TRIES_PER_STEP) -> 
 
 
 def _search(made, steps, seats, tries_per_step):
-    """Search: first the narrow and quick way, then, if it found nothing, the whole."""
+    """Search: first the narrow and quick way, then, if it found nothing, the whole, from several starts if need be."""
     seats = sorted(seats, key=str)
     tries = TRIES_MIN + tries_per_step * len(steps)
-    for narrow in (True, False):
-        search = Search(made, steps, seats, tries, narrow=narrow)
-        outcome = search.run()
-        if outcome == EXPLAINED:
+    search = Search(made, steps, seats, tries, narrow=True)
+    outcome = search.run()
+    for start in range(STARTS):
+        if outcome == EXPLAINED or (start and outcome != GAVE_UP):
             break
+        search = Search(made, steps, seats, tries, chance=Random(start) if start else None)
+        outcome = search.run()
     return outcome, search
 
 

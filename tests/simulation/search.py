@@ -14,6 +14,9 @@ from tests.simulation.steps import OBSERVERS
 EXPLAINED, IMPOSSIBLE, GAVE_UP = "explained", "impossible", "gave up"
 
 
+OFF_MS = 2.0
+"""How far off its place a choice may be tried at most, of a search that is given a chance."""
+
 BRINGS = {
     ("claim", "LOCKED"),
     ("claim", "LOCKED_BY_ME"),
@@ -52,6 +55,8 @@ class Search:
         tries_max: steps tried before it gives up.
         narrow: look only at choices that touch the very seats of a dead end. This is quick and finds most orders;
             that it finds none means nothing.
+        chance: lets choices be tried in an order that is a little off the best. A search that has lost its way in a
+            large hall finds out quickly from another start.
 
     Attributes:
         stuck: the step that could not be explained, of the longest way that was found; None if there was none.
@@ -59,13 +64,14 @@ class Search:
         tries: steps tried.
     """
 
-    def __init__(self, made, steps, seats, tries_max, *, narrow=False):
+    def __init__(self, made, steps, seats, tries_max, *, narrow=False, chance=None):
         self.hall = Hall(made, seats)
         self.stuck = None
         self.shown = {}
         self.tries = 0
         self._tries_max = tries_max
         self._narrow = narrow
+        self._off = (lambda: chance.uniform(0, OFF_MS)) if chance else float
         self._seats = frozenset(seats)
         self._steps = steps
         for index, step in enumerate(steps):
@@ -167,7 +173,12 @@ class Search:
         if self._narrow:
             rivals = [other for other in rivals if other.hi < inf or self._helps(other, step, direct)]
         rivals.sort(
-            key=lambda other: (bool(other.seats) and direct.isdisjoint(other.seats), other.hi, other.order, -other.lo),
+            key=lambda other: (
+                bool(other.seats) and direct.isdisjoint(other.seats),
+                other.hi + self._off(),
+                other.order,
+                -other.lo,
+            ),
             reverse=True,
         )
         node.options, node.seats = rivals, frozenset(seats)
