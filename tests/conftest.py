@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis.asyncio
 from redis import Redis
@@ -38,6 +39,16 @@ NO_DISK = {
 }
 """No test pulls the machine's plug, so nothing waits for the disk or is written twice. What is committed outlives a
 killed process all the same, since the write-ahead log is still written before COMMIT is answered."""
+
+# How long something took says how busy the machine is, and nothing of what is tested.
+hypothesis.settings.register_profile(
+    "any machine",
+    hypothesis.settings(),  # what it chose for this place; in CI it draws the same each time
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("any machine")
 
 
 @dataclass(frozen=True)
