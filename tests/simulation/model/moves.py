@@ -33,7 +33,7 @@ MOVES: dict[str, tuple[int, dict[str, tuple[int, int]]]] = {
     "lapse": (2, {"hold": HOLD, "more": (0, 2)}),
     "set_time": (2, {"hold": HOLD, "when": (0, 2)}),
     "back_on_sale": (4, {"which": (0, 1)}),
-    "seldom": (3, {"what": (0, 10), "number": (0, len(POLICIES) - 1), "request": REQUEST}),
+    "seldom": (3, {"what": (0, 11), "number": (0, len(POLICIES) - 1), "request": REQUEST}),
 }
 """Name -> how often it comes, and the least and the greatest number of each argument."""
 
@@ -56,7 +56,6 @@ def make_seldom(game: Game, what: int, number: int, request: int) -> None:
             game.freeze("frozen", request)
         case 2:
             game.freeze("open" if number else "rebuilding", request)
-            game.stop_writers(number % 2)
         case 3 | 4:
             game.change_policy(number, request)
         case 5:
@@ -71,6 +70,8 @@ def make_seldom(game: Game, what: int, number: int, request: int) -> None:
             game.adopt(number % 2)
         case 10 if number == 0:
             game.close(request)
+        case 11:
+            game.stop_writers(number % 2)
 
 
 def draw_move(draw: Random) -> tuple[str, dict[str, int]]:
