@@ -258,7 +258,8 @@ CANCELLATION_SLICE_MS = SECOND_MS
 """How long a worker stays at one cancellation before it looks at the others."""
 CANCELLATION_POLL_MS = 500
 """How often the command looks how far a cancellation is."""
-RESTOCKS_AT_ONCE_MAX = 10
+RESTOCKS_AT_ONCE_MAX = 4
+"""Calls that claims on showtimes of the same partition may find before them."""
 RESTOCKED_TICKETS_PER_ROUND_MAX = 200
 """Tickets whose seats one round gives back to stock."""
 
