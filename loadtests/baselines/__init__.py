@@ -11,4 +11,10 @@ A design is a class with
 Seats are numbers from 0. Every hold ends by itself after `HOLD_S`. `loadtests.contest` drives any of them.
 """
 
+from typing import Any
+
 HOLD_S = 600
+
+
+async def hand_on(_connection: Any) -> None:
+    """Put a connection of an asyncpg pool back in order: none of these leaves anything behind in it, nor do we."""

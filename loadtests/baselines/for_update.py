@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from loadtests.baselines import HOLD_S
+from loadtests.baselines import HOLD_S, hand_on
 
 TABLE = """
     CREATE TABLE for_update_seats (
@@ -28,7 +28,7 @@ class ForUpdate:
 
     async def open(self, url: str, connections: int) -> None:
         """Connect; statements are prepared once per connection by the driver."""
-        self._pool = await asyncpg.create_pool(url, min_size=connections, max_size=connections)
+        self._pool = await asyncpg.create_pool(url, min_size=connections, max_size=connections, reset=hand_on)
 
     async def prepare(self, showtimes: int, seats: int) -> None:
         """Make all rows."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from loadtests.baselines import HOLD_S
+from loadtests.baselines import HOLD_S, hand_on
 
 TABLE = """
     CREATE TABLE on_conflict_holds (
@@ -29,7 +29,7 @@ class OnConflict:
 
     async def open(self, url: str, connections: int) -> None:
         """Connect; statements are prepared once per connection by the driver."""
-        self._pool = await asyncpg.create_pool(url, min_size=connections, max_size=connections)
+        self._pool = await asyncpg.create_pool(url, min_size=connections, max_size=connections, reset=hand_on)
 
     async def prepare(self, showtimes: int, seats: int) -> None:  # noqa: ARG002 -- a free seat has no row
         """Make the empty table."""

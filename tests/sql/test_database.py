@@ -143,6 +143,19 @@ async def test_a_mistake_of_ours_is_not_called_an_outage(reached):
         assert await connection.fetchval("SELECT count(*) FROM generations") == 0
 
 
+async def test_a_transaction_that_was_left_open_ends_with_the_loan(reached):
+    """Whoever borrows the connection next is not inside it."""
+    pool, _ = reached
+    pids = []
+    for statements in (("BEGIN", INSERT), ()):
+        async with reading(pool) as connection:
+            pids.append(await connection.fetchval("SELECT pg_backend_pid()"))
+            assert await connection.fetchval("SELECT count(*) FROM generations") == 0
+            for statement in statements:
+                await connection.execute(statement)
+    assert pids[0] == pids[1]
+
+
 async def test_a_deadlock_is_an_outage_that_a_repeat_mends(reached):
     """PostgreSQL ends one of the two; that one is told to come again."""
     pool, _ = reached

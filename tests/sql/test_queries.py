@@ -77,6 +77,15 @@ async def connection(fresh_url):
     pool.terminate()
 
 
+@pytest.mark.parametrize("name", sorted({*NAMES} - {"lock_partitions", "unlock_partitions"}))
+def test_a_statement_leaves_nothing_behind_in_its_session(name):
+    """Sessions are handed on as they are. The reader, which locks partitions, has one of its own."""
+    statements = re.sub(r"(?m)^\s*--.*$", "", query(name)).split(";")
+    first_words = {words[0] for words in map(str.split, statements) if words}
+    assert first_words <= {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"}
+    assert not re.search(r"advisory_(un)?lock|set_config", query(name))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_query_file_is_one_statement_under_a_comment(name):
     """The comment says what it does; the semicolon ends the file."""
