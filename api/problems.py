@@ -138,7 +138,8 @@ def problem_response(
         title=problem.title,
         status=problem.status,
         detail=detail if detail and detail != code else problem.help.replace("`", ""),
-        instance=request.url.path,
+        # The scope's own path: `request.url` would put a whole URL together and take it apart again.
+        instance=request.scope["path"],
         code=code,
         request_id=request.scope.get("request_id", ""),
     )
