@@ -367,7 +367,7 @@ TURN_MAX_MS = 25
 """While a turn of the event loop takes longer, those who come are told `overloaded`: an answer takes a few turns."""
 REQUESTS_ALWAYS_SERVED = 256
 """Unless it is fewer that are worked on: what takes long then is something else. Few enough to be answered within a
-second where the machine is half as fast as usual; with 512 all came too late there, and none was a success."""
+second where the machine is half as fast as usual; of 512 at once many came too late there."""
 HEADERS_MAX_BYTES = 32 * 1024
 """The first line and all headers of a request."""
 HEADERS_MAX = 100

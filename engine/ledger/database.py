@@ -73,7 +73,7 @@ async def _hand_on(_connection: Any) -> None:
     """Put a connection that comes back in order: there is nothing to do.
 
     Who borrows one sets, listens and locks nothing beyond a transaction, and an open one is rolled back all the same.
-    asyncpg's own way asks PostgreSQL each time, which a purchase would pay with five round trips.
+    asyncpg's own way asks PostgreSQL each time: a round trip per loan.
     """
 
 
