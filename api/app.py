@@ -4,22 +4,31 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
 from api.auth import Authenticator
 from api.crowd import Crowd
-from api.middleware import BodyLimit, Edge, Timeouts
+from api.middleware import Edge
 from api.openapi.document import Document
-from api.problems import answer_error, answer_http
 from api.rate_limits import RateLimits
-from api.routes import ENDPOINTS, build_routes
-from engine.errors import SeatlockError
+from api.routes import ENDPOINTS, Paths, build_routes
 from engine.logs import configure_logs
 from engine.memory import settle_in
 from engine.runtime import open_runtime
 from engine.seats.limiter import Limiter
 from engine.settings import Settings, load_settings
+
+
+class Application(Starlette):
+    """Starlette with our layers only: what it would put around them does what `Edge` and `Paths` do once more."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Put the layers around the routes."""
+        app: ASGIApp = Paths(self.router)
+        for layer, args, options in reversed(self.user_middleware):
+            app = layer(app, *args, **options)
+        return app
 
 
 def create_app(settings: Settings, when_ready: Callable[[], None] = lambda: None) -> Starlette:
@@ -39,18 +48,14 @@ def create_app(settings: Settings, when_ready: Callable[[], None] = lambda: None
             when_ready()
             yield
 
-    app = Starlette(
+    app = Application(
         routes=build_routes(),
         middleware=[
             Middleware(Crowd, settings=settings),
             Middleware(Edge, settings=settings),
-            Middleware(Timeouts),
-            Middleware(BodyLimit),
         ],
-        exception_handlers={SeatlockError: answer_error, HTTPException: answer_http},
         lifespan=lifespan,
     )
-    app.router.redirect_slashes = False
     app.state.settings = settings
     app.state.document = Document(ENDPOINTS)
     return app

@@ -77,7 +77,7 @@ class Crowd:
         self._tell()
         scope["request_id"] = request_id_of(scope)
         error = Unavailable("overloaded", "this process serves as many requests as it can")
-        response = await answer_error(Request(scope), error)
+        response = answer_error(Request(scope), error)
 
         async def send_hardened(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -1,13 +1,16 @@
 """HTTP/1.1 as uvicorn speaks it, with an end to headers: their size, their number, and the time they may take.
 
-A body is bounded by the application (`api/middleware.py`); headers are over before it is asked.
+A body is bounded by the application (`api/middleware.py`); headers are over before it is asked. What uvicorn does for
+every answer and every connection anew is done here once, where the answers are our own: see `Exchange`.
 """
 
 import asyncio
 from typing import Any
+from urllib.parse import unquote
 
+import httptools
 import msgspec
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.problems import MEDIA_TYPE, PAGES, PROBLEMS
 from engine.limits import HEADERS_MAX, HEADERS_MAX_BYTES, HEADERS_TIMEOUT_MS, SECOND_MS
@@ -21,15 +24,19 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_head = True
         self._head_timer: asyncio.TimerHandle | None = None
+        self._idle_since_s: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a first request as long as for the next one."""
         super().connection_made(transport)
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self._wait_for_next()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._stop_waiting()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -55,11 +62,49 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         self._stop_waiting()
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        size = len(self.url) + 4 * len(self.headers)
+        for name, value in self.headers:
+            size += len(name) + len(value)
         if len(self.headers) > HEADERS_MAX or size > HEADERS_MAX_BYTES:
             self._refuse("headers_too_large")
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Let the application serve what the headers ask for, after what this connection has asked for before.
+
+        As uvicorn's own, but for its limits on concurrency (`api/crowd.py` has ours) and with an `Exchange`.
+        """
+        parser, scope = self.parser, self.scope
+        version = parser.get_http_version()
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        if parser.should_upgrade() and self._should_upgrade():
             return
-        super().on_headers_complete()
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
+        scope["raw_path"] = self.root_path.encode("ascii") + url.path
+        scope["query_string"] = url.query or b""
+        before = self.cycle
+        self.cycle = Exchange(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
         """Drop the body of a request that was refused."""
@@ -71,6 +116,43 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = True
         if not self.transport.is_closing():
             super().on_message_complete()
+
+    # --- Connections that are kept: one timer for as long as it lives, and not one for each of its requests
+
+    def on_response_complete(self) -> None:
+        """Go on with what came meanwhile, or wait for the next request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._wait_for_next()
+
+    def _wait_for_next(self) -> None:
+        self._idle_since_s = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._look_again_at(self._idle_since_s + self.timeout_keep_alive)
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Something comes: the timer stays, for the time after it."""
+        self._idle_since_s = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close what has been idle long enough; look again when what is idle would have been."""
+        self.timeout_keep_alive_task = None
+        if self.transport.is_closing():
+            return
+        now_s = self.loop.time()
+        until_s = (now_s if self._idle_since_s is None else self._idle_since_s) + self.timeout_keep_alive
+        if until_s <= now_s:
+            self.transport.close()
+        else:
+            self._look_again_at(until_s)
+
+    def _look_again_at(self, at_s: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_at(at_s, self.timeout_keep_alive_handler)
 
     def _stop_waiting(self) -> None:
         if self._head_timer is not None:
@@ -97,3 +179,72 @@ class GuardedProtocol(HttpToolsProtocol):
         )
         self.transport.write(head.encode("ascii") + body)
         self.transport.close()
+
+
+class Exchange(RequestResponseCycle):
+    """One request and its answer. An answer of known length leaves in one write, head and body.
+
+    uvicorn writes both by themselves, and looks at each byte of each header by two regular expressions, which took
+    more than all else that it does for an answer.
+    """
+
+    _head: bytes | None = None
+    """Of an answer of known length, until its body comes, which is right behind."""
+
+    async def send(self, message: Any) -> None:
+        """Send a message of the application."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if not self.response_started:
+            if message["type"] != "http.response.start" or not self._prepare(
+                message["status"], message.get("headers", ())
+            ):
+                await super().send(message)
+        elif self._head is None:
+            await super().send(message)
+        else:
+            self._write(message.get("body", b""), last=not message.get("more_body", False))
+
+    def _prepare(self, status: int, headers: Any) -> bool:
+        """Write down the head of an answer whose length is known; False if uvicorn is to deal with it.
+
+        Raises:
+            RuntimeError: a header would end before its line, and what follows would be the caller's own headers.
+        """
+        length = 0 if status in (204, 304) else None
+        for name, value in headers:
+            if name == b"content-length":
+                length = int(value)
+            elif name in (b"connection", b"transfer-encoding"):
+                return False
+        if length is None:
+            return False
+        headers = [*self.default_headers, *headers]
+        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers) or b"\0" in lines:
+            raise RuntimeError("a header of the answer has more than one line")
+        close = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        self._head = STATUS_LINE[status] + lines + close
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        self.expected_content_length = 0 if self.scope["method"] == "HEAD" else length
+        self.chunked_encoding = False
+        return True
+
+    def _write(self, body: bytes, *, last: bool) -> None:
+        if self.scope["method"] == "HEAD":
+            body = b""
+        if len(body) > self.expected_content_length or (last and len(body) < self.expected_content_length):
+            raise RuntimeError(f"{len(body)} bytes of body came of {self.expected_content_length}")
+        assert self._head is not None
+        self.transport.write(self._head + body)
+        self._head = None
+        self.expected_content_length -= len(body)
+        if last:
+            self.response_complete = True
+            self.message_event.set()
+            if not self.keep_alive:
+                self.transport.close()
+            self.on_response()

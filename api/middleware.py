@@ -1,20 +1,25 @@
-"""What every request that is let in passes, as plain ASGI: its id, size, time, headers, its line in the log."""
+"""What every request that is let in passes, as plain ASGI: its id, size, time, headers, its line in the log.
+
+One layer, and one object for each request (`Visit`): layers of their own cost more than all that they did.
+"""
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.cors import Cors, RawHeader, header, is_preflight
-from api.problems import answer_crash, answer_error
+from api.problems import answer_crash, answer_error, answer_http
 from engine import timings
-from engine.errors import Refusal, Unavailable
+from engine.errors import Refusal, SeatlockError, Unavailable
 from engine.limits import (
     ANSWER_TIMEOUT_MS,
     BODY_MAX_BYTES,
@@ -40,8 +45,10 @@ _DEFAULT_HEADERS: list[RawHeader] = [
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
 """Unless the handler says otherwise nothing here may run in a page, and nothing may be kept by a cache."""
+_DEFAULT_NAMES = frozenset(name for name, _ in _DEFAULT_HEADERS)
 _STRICT_TRANSPORT: RawHeader = (b"strict-transport-security", b"max-age=31536000")
 _HARMLESS = str.maketrans(dict.fromkeys("-_.:", "0"))
+_BODYLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class AnswerHeaders:
@@ -56,14 +63,14 @@ class AnswerHeaders:
     def of(self, scope: Scope, own: Sequence[RawHeader]) -> list[RawHeader]:
         """Give an answer's own headers with ours added; the scope knows its `request_id`."""
         named = {name for name, _ in own}
-        return [
-            *own,
-            (b"x-request-id", scope["request_id"].encode("ascii")),
-            *self._constant,
-            *self._cors.headers(scope, own),
-            *scope.get("rate_limit", ()),
-            *(default for default in _DEFAULT_HEADERS if default[0] not in named),
-        ]
+        headers = [*own, (b"x-request-id", scope["request_id"].encode("ascii")), *self._constant]
+        headers += self._cors.headers(scope, own)
+        headers += scope.get("rate_limit", ())
+        if named.isdisjoint(_DEFAULT_NAMES):
+            headers += _DEFAULT_HEADERS
+        else:
+            headers += [default for default in _DEFAULT_HEADERS if default[0] not in named]
+        return headers
 
     def preflight(self, scope: Scope) -> Response:
         """Answer a browser that asks what it may ask for."""
@@ -71,11 +78,23 @@ class AnswerHeaders:
 
 
 class Edge:
-    """What every request that is let in passes: it gets an id, is measured, hardened and logged; crashes end here."""
+    """What every request that is let in passes: it gets an id, is measured, hardened and logged; failures end here.
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    A body that does not come in time is 408, an answer that does not begin 503 (outcome unknown), a body over the
+    limit, declared or streamed, 413 when the handler comes to read it.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        body_timeout_ms: int = BODY_TIMEOUT_MS,
+        answer_timeout_ms: int = ANSWER_TIMEOUT_MS,
+    ) -> None:
         self._app = app
         self._headers = AnswerHeaders(settings)
+        self._bodies = Patience(body_timeout_ms, Visit.give_up_body)
+        self._answers = Patience(answer_timeout_ms, Visit.give_up_answer)
         # Bound once: binding per request would cost as much as the rest of this class.
         self._log = structlog.get_logger().bind()
 
@@ -84,97 +103,97 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started_ns = time.perf_counter_ns()
-        request_id = scope["request_id"] = request_id_of(scope)
-        spent = timings.begin()
-        status = 0
-
-        async def send_hardened(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                timing = _server_timing(spent, time.perf_counter_ns() - started_ns)
-                own = [*message.get("headers", ()), (b"server-timing", timing.encode("ascii"))]
-                message["headers"] = self._headers.of(scope, own)
-            await send(message)
-
+        visit = Visit(scope, receive, send, self._headers, self._bodies, self._answers)
         try:
             if is_preflight(scope):
-                await self._headers.preflight(scope)(scope, receive, send_hardened)
+                await self._headers.preflight(scope)(scope, receive, visit.send)
             else:
-                await self._app(scope, receive, send_hardened)
-        except ClientDisconnect:
-            status = status or GONE_STATUS
-        except Exception as error:
-            if status:
-                raise
-            await answer_crash(Request(scope, receive), error)(scope, receive, send_hardened)
-        finally:
-            identity = scope.get("identity")
-            self._log.info(
-                "request",
-                request_id=request_id,
-                method=scope["method"],
-                # The template, not the path: an id in a path may be a secret, such as a ticket's code.
-                route=scope.get("route_path", ""),
-                status=status,
-                ms=round((time.perf_counter_ns() - started_ns) / 1e6, 2),
-                subject=identity.subject if identity else None,
-            )
-
-
-class Timeouts:
-    """Ends requests whose body does not come (408) and whose answer does not begin (503, outcome unknown)."""
-
-    def __init__(
-        self, app: ASGIApp, body_timeout_ms: int = BODY_TIMEOUT_MS, answer_timeout_ms: int = ANSWER_TIMEOUT_MS
-    ) -> None:
-        self._app = app
-        self._bodies = _Patience(body_timeout_ms, _Exchange.give_up_body)
-        self._answers = _Patience(answer_timeout_ms, _Exchange.give_up_answer)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; see the class."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        exchange = _Exchange(receive, send, self._bodies, self._answers)
-        try:
-            await self._app(scope, exchange.receive, exchange.send)
+                await self._app(scope, visit.receive, visit.send)
         except asyncio.CancelledError:
-            if not exchange.was_given_up():
+            if not visit.was_given_up():
                 raise
             error = Unavailable("timed_out", outcome="unknown")
-            await (await answer_error(Request(scope, receive), error))(scope, receive, send)
+            await answer_error(Request(scope), error)(scope, receive, visit.send)
+        except ClientDisconnect:
+            visit.status = visit.status or GONE_STATUS
+        except Exception as error:
+            if visit.status:
+                raise
+            await _answer_to(error, Request(scope))(scope, receive, visit.send)
         finally:
-            exchange.end()
+            visit.end()
+            if self._log.is_enabled_for(logging.INFO):
+                self._tell(visit)
+
+    def _tell(self, visit: "Visit") -> None:
+        scope = visit.scope
+        identity = scope.get("identity")
+        self._log.info(
+            "request",
+            request_id=scope["request_id"],
+            method=scope["method"],
+            # The template, not the path: an id in a path may be a secret, such as a ticket's code.
+            route=scope.get("route_path", ""),
+            status=visit.status,
+            ms=round(visit.took_ms(), 2),
+            subject=identity.subject if identity else None,
+        )
 
 
-class _Exchange:
-    """One request and its answer, as far as somebody waits for them; the application gets its `receive` and `send`."""
+class Visit:
+    """One request and its answer; the application gets its `receive` and `send`.
+
+    Attributes:
+        scope: of the request.
+        status: of the answer, 0 before it has begun.
+    """
 
     # fmt: off
     __slots__ = (
-        "_answers", "_begun", "_bodies", "_cancels", "_cut", "_given_up", "_late", "_loop", "_reader", "_receive",
-        "_send", "_task", "_whole",
+        "_answers", "_bodies", "_cancels", "_cut", "_given_up", "_headers", "_late", "_left", "_limit", "_loop",
+        "_reader", "_receive", "_send", "_spent", "_started_ns", "_task", "_whole", "scope", "status",
     )
     # fmt: on
 
-    def __init__(self, receive: Receive, send: Send, bodies: "_Patience", answers: "_Patience") -> None:
-        self._receive, self._send = receive, send
-        self._bodies, self._answers = bodies, answers
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        headers: AnswerHeaders,
+        bodies: "Patience",
+        answers: "Patience",
+    ) -> None:
+        self._started_ns = time.perf_counter_ns()
+        self.scope, self._receive, self._send = scope, receive, send
+        self._headers, self._bodies, self._answers = headers, bodies, answers
+        self.status = 0
+        scope["request_id"] = request_id_of(scope)
+        self._spent = timings.begin()
         self._loop = asyncio.get_running_loop()
         self._task = _this_task(self._loop)
         self._cancels = self._task.cancelling()
         self._reader: asyncio.Task[Any] | None = None
-        self._whole = self._late = self._cut = self._begun = self._given_up = False
-        bodies.begin(self, self._loop)
+        self._whole = self._late = self._cut = self._given_up = False
+        self._left = self._limit = -1
         answers.begin(self, self._loop)
 
+    def took_ms(self) -> float:
+        """Give how long it took until now."""
+        return (time.perf_counter_ns() - self._started_ns) / 1e6
+
+    # --- The request's body
+
     async def receive(self) -> Message:
-        """Give the next message; Refusal `request_timeout` if it is of a body that does not come in time."""
+        """Give the next message.
+
+        Raises:
+            Refusal: `request_timeout`: the body does not come in time; `body_too_large`.
+        """
         if self._whole:
             return await self._receive()
+        if self._limit < 0:
+            self._begin_body()
         # Who streams an answer listens in a task of its own.
         reader = self._reader = _this_task(self._loop)
         cancels = reader.cancelling()
@@ -192,14 +211,21 @@ class _Exchange:
         if not message.get("more_body", False):
             self._whole = True
             self._bodies.end(self)
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise Refusal("body_too_large", limit_bytes=self._limit)
         return message
 
-    def send(self, message: Message) -> Awaitable[None]:
-        """Pass the answer on. Once it has begun nobody waits for it: a stream may go on for as long as it likes."""
-        if not self._begun:
-            self._begun = True
-            self._answers.end(self)
-        return self._send(message)
+    def _begin_body(self) -> None:
+        """Judge what is declared, and wait for the body as long as it may take from the request's beginning."""
+        limit = CATALOGUE_BODY_MAX_BYTES if self.scope["path"].startswith(OPERATORS_PREFIX) else BODY_MAX_BYTES
+        self._left = self._limit = limit
+        if self.scope["method"] not in _BODYLESS:
+            declared = header(self.scope, b"content-length") or b"0"
+            if not declared.isdigit() or int(declared) > limit:
+                raise Refusal("body_too_large", limit_bytes=limit)
+        self._late = self.took_ms() > self._bodies.timeout_ms
+        self._bodies.begin(self, self._loop)
 
     def give_up_body(self) -> None:
         """Let whoever waits for the body, now or later, wait no longer."""
@@ -208,6 +234,23 @@ class _Exchange:
             self._cut = True
             self._reader.cancel()
 
+    # --- Its answer
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Pass the answer on, hardened. Once it has begun nobody waits for it: a stream may last as long as it likes."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self._answers.end(self)
+            own = [*message.get("headers", ()), (b"server-timing", self._server_timing())]
+            message["headers"] = self._headers.of(self.scope, own)
+        return self._send(message)
+
+    def _server_timing(self) -> bytes:
+        text = ""
+        for name, ms in self._spent.items():
+            text += f"{name};dur={ms:.2f}, "
+        return f"{text}total;dur={self.took_ms():.2f}".encode("ascii")
+
     def give_up_answer(self) -> None:
         """End the request."""
         self._given_up = True
@@ -215,39 +258,42 @@ class _Exchange:
 
     def was_given_up(self) -> bool:
         """Say, once, whether the task was cancelled for want of an answer and for nothing else."""
-        return self._given_up and not self._begun and self._task.uncancel() <= self._cancels
+        return self._given_up and not self.status and self._task.uncancel() <= self._cancels
 
     def end(self) -> None:
         """Wait for nothing any more."""
-        self._bodies.end(self)
-        self._answers.end(self)
+        if not self._whole:
+            self._bodies.end(self)
+        if not self.status:
+            self._answers.end(self)
 
 
-class _Patience:
-    """Gives up the exchanges that take too long. All may take equally long, so one timer, for the oldest, serves all.
+class Patience:
+    """Gives up the visits that take too long. All may take equally long, so one timer, for the oldest, serves all.
 
     A timer for each would be among the dearest things that a claim does.
     """
 
-    def __init__(self, timeout_ms: int, give_up: Callable[[_Exchange], None]) -> None:
+    def __init__(self, timeout_ms: int, give_up: Callable[[Visit], None]) -> None:
+        self.timeout_ms = timeout_ms
         self._timeout_s = timeout_ms / SECOND_MS
         self._give_up = give_up
-        self._until: dict[_Exchange, float] = {}
+        self._until: dict[Visit, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def begin(self, exchange: _Exchange, loop: asyncio.AbstractEventLoop) -> None:
+    def begin(self, visit: Visit, loop: asyncio.AbstractEventLoop) -> None:
         """Wait for it from now on."""
         if loop is not self._loop:  # The first one; or another, and the former took its timer with it.
             self._loop, self._timer = loop, None
             self._until.clear()
-        until = self._until[exchange] = loop.time() + self._timeout_s
+        until = self._until[visit] = loop.time() + self._timeout_s
         if self._timer is None:
             self._timer = loop.call_at(until, self._look, loop)
 
-    def end(self, exchange: _Exchange) -> None:
+    def end(self, visit: Visit) -> None:
         """Wait for it no longer. The timer stays, for the next one."""
-        self._until.pop(exchange, None)
+        self._until.pop(visit, None)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
@@ -266,33 +312,6 @@ def _this_task(loop: asyncio.AbstractEventLoop) -> "asyncio.Task[Any]":
     return task
 
 
-class BodyLimit:
-    """Refuses bodies over the limit, declared or streamed, when the handler comes to read them."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; see the class."""
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
-            await self._app(scope, receive, send)
-            return
-        limit = CATALOGUE_BODY_MAX_BYTES if scope["path"].startswith(OPERATORS_PREFIX) else BODY_MAX_BYTES
-        declared = header(scope, b"content-length") or b"0"
-        left = -1 if not declared.isdigit() or int(declared) > limit else limit
-
-        async def receive_limited() -> Message:
-            nonlocal left
-            if left >= 0:
-                message = await receive()
-                left -= len(message.get("body", b""))
-                if left >= 0:
-                    return message
-            raise Refusal("body_too_large", limit_bytes=limit)
-
-        await self._app(scope, receive_limited, send)
-
-
 def request_id_of(scope: Scope) -> str:
     """Take the caller's id if it is short and harmless in a log and a header, else make one."""
     given = header(scope, b"x-request-id")
@@ -303,6 +322,9 @@ def request_id_of(scope: Scope) -> str:
     return os.urandom(12).hex()
 
 
-def _server_timing(spent: timings.Tally, total_ns: int) -> str:
-    parts = [f"{name};dur={ms:.2f}" for name, ms in spent.items()]
-    return ", ".join([*parts, f"total;dur={total_ns / 1e6:.2f}"])
+def _answer_to(error: Exception, request: Request) -> Response:
+    if isinstance(error, SeatlockError):
+        return answer_error(request, error)
+    if isinstance(error, HTTPException):
+        return answer_http(request, error)
+    return answer_crash(request, error)

@@ -151,8 +151,8 @@ def problem_response(
     return Response(msgspec.json.encode(body), problem.status, named, MEDIA_TYPE)
 
 
-async def answer_error(request: Request, error: Exception) -> Response:
-    """Turn any expected failure into its problem; registered for the whole tree of `engine.errors`."""
+def answer_error(request: Request, error: Exception) -> Response:
+    """Turn any expected failure into its problem: the whole tree of `engine.errors`."""
     if not isinstance(error, SeatlockError) or error.code not in PROBLEMS:
         return answer_crash(request, error)
     if isinstance(error, Unavailable):
@@ -171,7 +171,7 @@ async def answer_error(request: Request, error: Exception) -> Response:
     return problem_response(request, error.code, error.detail, error.details, headers)
 
 
-async def answer_http(request: Request, error: Exception) -> Response:
+def answer_http(request: Request, error: Exception) -> Response:
     """Turn what the router says (no such path, no such method) into a problem."""
     assert isinstance(error, HTTPException)
     code = _HTTP_CODES.get(error.status_code)

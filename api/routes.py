@@ -4,14 +4,14 @@ What a route takes and answers stands beside its handler (`@describe`); both tog
 """
 
 from collections.abc import Iterable
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Match, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import (
     accounts,
@@ -37,6 +37,7 @@ from api import operator_webhooks as webhooks
 from api.auth import Access
 from api.openapi.describe import Description, Handler, description_of
 from api.rate_limits import RateLimits, lane_of
+from engine.limits import PATHS_REMEMBERED_MAX
 
 PUBLIC, VIEWER, CUSTOMER = Access.PUBLIC, Access.VIEWER, Access.CUSTOMER
 STAFF, MANAGER, ADMIN = Access.STAFF, Access.MANAGER, Access.ADMIN
@@ -182,6 +183,34 @@ class Resource:
         )
         response = await endpoint.handler(request)
         await response(scope, receive, send)
+
+
+class Paths:
+    """Where paths lead to: Starlette's router says it once, and it is remembered for the paths asked for of late.
+
+    The innermost layer. Raises HTTPException 404 for a path of nothing.
+    """
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._find = lru_cache(PATHS_REMEMBERED_MAX)(self._match)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the path's resource answer."""
+        if scope["type"] != "http":
+            await self._router(scope, receive, send)
+            return
+        resource, parameters = self._find(scope["path"])
+        scope["path_params"] = parameters
+        await resource(scope, receive, send)
+
+    def _match(self, path: str) -> tuple[ASGIApp, dict[str, Any]]:
+        asked: Scope = {"type": "http", "path": path, "root_path": "", "method": ""}
+        for route in self._router.routes:
+            match, found = route.matches(asked)
+            if match is not Match.NONE:
+                return found["endpoint"], found["path_params"]
+        raise HTTPException(404)
 
 
 def full_path(path: str) -> str:

@@ -54,6 +54,8 @@ MAPS_KEPT_MAX = 100
 MAP_KEPT_MAX_BYTES = 128 * 1024
 
 # --- Requests
+PATHS_REMEMBERED_MAX = 4_096
+"""Paths of which a process remembers where they lead to: some 2 MB."""
 RATE_WINDOW_MS = MINUTE_MS
 """A bucket holds this long's worth of requests, and is filled again in the same time."""
 RATE_BUCKETS_MAX = 50_000

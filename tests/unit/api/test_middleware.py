@@ -10,13 +10,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 
 from api.auth import Access, Authenticator
-from api.middleware import BodyLimit, Edge, Timeouts
-from api.problems import answer_error
+from api.middleware import Edge
 from api.rate_limits import RateLimits
-from api.routes import Endpoint, build_routes
+from api.routes import Endpoint, Paths, build_routes
 from engine import timings
 from engine.accounts.tokens import Identity, Tokens
-from engine.errors import CommandError, SeatlockError
+from engine.errors import CommandError
 from engine.limits import BODY_MAX_BYTES, CATALOGUE_BODY_MAX_BYTES
 from engine.settings import Settings
 from tests.asgi import AsgiClient
@@ -30,6 +29,13 @@ async def size_of_body(request: Request):
     return PlainTextResponse(str(len(await request.body())), headers={"cache-control": "public"})
 
 
+def bare(app, settings, **patience):
+    """Put the edge where the application has it: right around the routes, below Starlette's own layers."""
+    edge = Edge(Paths(app.router), settings, **patience)
+    app.build_middleware_stack = lambda: edge
+    return app
+
+
 def make_app(**changes):
     """An application of a few paths behind the middleware."""
     settings = Settings(**changes)
@@ -40,13 +46,12 @@ def make_app(**changes):
                 Endpoint("GET", "/things/{thing}/mine", size_of_body, Access.CUSTOMER),
                 Endpoint("POST", "/admin/things", size_of_body, Access.PUBLIC),
             ]
-        ),
-        exception_handlers={SeatlockError: answer_error},
+        )
     )
     app.state.settings = settings
     app.state.authenticator = Authenticator(TOKENS)
     app.state.rate_limits = RateLimits(settings, None)
-    return Edge(BodyLimit(app), settings)
+    return bare(app, settings)
 
 
 @pytest.fixture
@@ -210,14 +215,11 @@ def test_a_plain_options_request_is_no_question_of_a_browser(client):
 
 async def run_slow(make_body, handler, **patience):
     """Serve one POST whose body comes from `make_body`; gives status and body of the answer."""
-    app = Starlette(
-        routes=build_routes([Endpoint("POST", "/slow", handler, Access.PUBLIC)]),
-        exception_handlers={SeatlockError: answer_error},
-    )
+    app = Starlette(routes=build_routes([Endpoint("POST", "/slow", handler, Access.PUBLIC)]))
     settings = Settings()
     app.state.settings, app.state.rate_limits = settings, RateLimits(settings, None)
     app.state.authenticator = Authenticator(TOKENS)
-    transport = httpx.ASGITransport(Edge(Timeouts(app, **patience), settings))
+    transport = httpx.ASGITransport(bare(app, settings, **patience))
     async with httpx.AsyncClient(transport=transport, base_url="http://seatlock.test") as client:
         return await client.post("/api/v1/slow", content=make_body())
 
@@ -264,7 +266,7 @@ async def test_who_came_later_is_given_up_later():
             ended.append(scope["path"])
         await PlainTextResponse("done")(scope, receive, send)
 
-    timeouts = Timeouts(app, answer_timeout_ms=200)
+    timeouts = Edge(app, Settings(), answer_timeout_ms=200)
     edge_app = Starlette()
     edge_app.state.settings = Settings()
 
@@ -293,7 +295,8 @@ async def test_a_request_that_is_cancelled_is_not_answered():
     async def stuck(scope, receive, send):
         await asyncio.Event().wait()
 
-    task = asyncio.ensure_future(Timeouts(stuck)({"type": "http"}, asyncio.Event().wait, None))
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    task = asyncio.ensure_future(Edge(stuck, Settings())(scope, asyncio.Event().wait, None))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
