@@ -73,3 +73,8 @@ def header(scope: Scope, name: bytes) -> bytes | None:
         # A claim asks for seven of them.
         named = scope["named_headers"] = dict(reversed(scope["headers"]))
     return named.get(name)
+
+
+def is_repeated(scope: Scope, name: bytes) -> bool:
+    """Say whether a request has this header more than once; to be asked of one that `header` gave."""
+    return len(scope["named_headers"]) < len(scope["headers"]) and [key for key, _ in scope["headers"]].count(name) > 1

@@ -18,7 +18,7 @@ from api.wire import Body, Input, Timestamp, answer, no_content, now_ms, rfc3339
 from engine.errors import InvalidInput, Refusal
 from engine.ledger.records import BookedSeat, Booking
 from engine.limits import SEAT_LABEL_LENGTH_MAX, SEATS_PER_HOLD_CEILING
-from engine.orders.pricing import price_seats
+from engine.orders.pricing import prices_of
 from engine.orders.records import Booking as OwnBooking
 from engine.orders.records import BookingStatus
 from engine.runtime import Runtime
@@ -90,7 +90,7 @@ async def claim_seats(request: Request) -> Response:
         number, subject, seats, remembered, cool_down_rule(runtime.settings, identity.role)
     )
     hold = await in_labels(hall.layout, claim, partial(runtime.alternatives.find, number, seats))
-    return await _answer(runtime, hold, 201)
+    return _answer(hall, hold, 201)
 
 
 @describe({200: HoldAnswer}, refuses=("hold_expired", "showtime_frozen"))
@@ -111,7 +111,7 @@ async def read_hold(request: Request) -> Response:
             raise refusal from None
     else:
         if not hold.showtime_cancelled:
-            return await _answer(runtime, hold, 200)
+            return _answer(await read_hall(runtime.catalogue, hold.showtime), hold, 200)
     return answer(_from_booking(await runtime.orders.bookings.read_booking(str(hold_id), subject)))
 
 
@@ -131,7 +131,7 @@ async def change_hold(request: Request) -> Response:
     remembered = engine_request(request, subject, body)
     change = runtime.seats.change_hold(hold_id, subject, add, remove, remembered)
     hold = await in_labels(hall.layout, change, partial(runtime.alternatives.find, hold_id.showtime, add))
-    return await _answer(runtime, hold, 200)
+    return _answer(hall, hold, 200)
 
 
 @describe({200: HoldAnswer}, refuses=("hold_expired", "cannot_extend", *ON_SALE))
@@ -143,7 +143,7 @@ async def extend_hold(request: Request) -> Response:
     hall = await read_hall(runtime.catalogue, hold_id.showtime)
     remembered = engine_request(request, subject)
     hold = await in_labels(hall.layout, runtime.seats.extend_hold(hold_id, subject, remembered))
-    return await _answer(runtime, hold, 200)
+    return _answer(hall, hold, 200)
 
 
 @describe({204: None}, refuses=("not_cancellable", "showtime_frozen"))
@@ -187,21 +187,27 @@ def _require_apart(add: Sequence[str], remove: Sequence[str]) -> None:
             raise InvalidInput(f"/remove/{place}", f"Seat {label} is named twice.", code="duplicate_seat", seat=label)
 
 
-async def _answer(runtime: Runtime, hold: Hold, status: int) -> Response:
+def _answer(hall: Hall, hold: Hold, status: int) -> Response:
     headers = dict(REPLAYED) if hold.replayed else {}
     if status == HTTPStatus.CREATED:
         headers["Location"] = f"/api/v1/holds/{hold.id}"
-    return answer(await hold_json(runtime, hold), status, headers)
+    return answer(hold_json(hall, hold), status, headers)
 
 
-async def hold_json(runtime: Runtime, hold: Hold) -> HoldAnswer:
+def hold_json(hall: Hall, hold: Hold) -> HoldAnswer:
     """Build a live hold."""
-    seats, currency = await price_seats(runtime.catalogue, hold)
+    prices, currency = prices_of(hall.showtime, hold)
+    seats, amount = [], 0
+    for index in hold.seats:
+        seat = hall.layout.seats[index]
+        price = prices[seat.tier]
+        seats.append(SeatAnswer(seat.seat, seat.tier, price))
+        amount += price
     return HoldAnswer(
         id=hold.id,
         showtime_id=hold.showtime,
-        seats=_seats(seats),
-        amount=sum(seat.price_minor for seat in seats),
+        seats=seats,
+        amount=amount,
         currency=currency,
         status=hold.status,
         expires_at=rfc3339(hold.deadline_ms),

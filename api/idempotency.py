@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import msgspec
 from starlette.requests import Request
 
+from api.cors import header, is_repeated
 from api.wire import invalid_parameter
 from engine.limits import IDEMPOTENCY_KEY_LENGTH_MAX
 from engine.seats.records import Request as EngineRequest
@@ -32,8 +33,7 @@ def request_digest(request: Request, subject: str) -> str | None:
     if key is None:
         return None
     # The scope's own path: `request.url` would put a whole URL together and take it apart again, at every claim.
-    path = request.scope["path"]
-    return _digest(f"{subject}\n{request.method} {path}\n{key}".encode())
+    return _digest(f"{subject}\n{request.scope['method']} {request.scope['path']}\n{key}".encode())
 
 
 def read_key(request: Request) -> str | None:
@@ -42,13 +42,14 @@ def read_key(request: Request) -> str | None:
     Raises:
         InvalidInput: there is more than one, or it is empty, too long, or not printable ASCII.
     """
-    keys = [value for name, value in request.scope["headers"] if name == b"idempotency-key"]
-    if not keys:
+    raw = header(request.scope, b"idempotency-key")
+    if raw is None:
         return None
-    key: str = keys[0].decode("latin-1")
+    key = raw.decode("latin-1")
     if len(key) > 1 and key[0] == key[-1] == '"':
         key = key[1:-1]
-    if not (len(keys) == 1 and key.isascii() and key.isprintable() and 1 <= len(key) <= IDEMPOTENCY_KEY_LENGTH_MAX):
+    one = not is_repeated(request.scope, b"idempotency-key")
+    if not (one and key.isascii() and key.isprintable() and 1 <= len(key) <= IDEMPOTENCY_KEY_LENGTH_MAX):
         raise invalid_parameter(
             "Idempotency-Key", f"Expected one key of 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} printable ASCII characters."
         )

@@ -237,7 +237,7 @@ class Visit:
     # --- Its answer
 
     def send(self, message: Message) -> Awaitable[None]:
-        """Pass the answer on, hardened. Once it has begun nobody waits for it: a stream may last as long as it likes."""
+        """Pass the answer on, hardened. Once it has begun nobody waits for it: a stream may last for long."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self._answers.end(self)

@@ -6,6 +6,7 @@ from starlette.responses import Response
 from api.auth import caller
 from api.holds import HoldAnswer, hold_json
 from api.openapi.describe import describe
+from api.seat_labels import read_hall
 from api.wire import Page, answer, no_content, page
 from engine.runtime import Runtime
 
@@ -15,7 +16,8 @@ async def list_my_holds(request: Request) -> Response:
     """List one's own live holds that are not checked out, newest first."""
     runtime: Runtime = request.app.state.runtime
     holds = await runtime.orders.belongings.live_holds(caller(request).subject)
-    return answer(page([await hold_json(runtime, hold) for hold in holds if hold.status == "HELD"]))
+    own = [hold for hold in holds if hold.status == "HELD"]
+    return answer(page([hold_json(await read_hall(runtime.catalogue, hold.showtime), hold) for hold in own]))
 
 
 @describe({204: None}, refuses=("showtime_frozen",))

@@ -10,6 +10,7 @@ Gateways' events and health are under none. A token that is refused is paid for 
 """
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal
 
@@ -111,11 +112,16 @@ class RateLimits:
             raise Refusal("rate_limited", retry_after_ms=verdict.retry_after_ms)
 
 
-def rate_headers(quota: Quota, verdict: Verdict) -> list[tuple[bytes, bytes]]:
+def rate_headers(quota: Quota, verdict: Verdict) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
     """Give RateLimit-Policy and RateLimit as draft-ietf-httpapi-ratelimit-headers-10 writes them."""
-    policy = f'"{quota.lane}";q={quota.requests};w={RATE_WINDOW_MS // SECOND_MS}'
     state = f'"{quota.lane}";r={verdict.left};t={-(-verdict.whole_in_ms // SECOND_MS)}'
-    return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode())]
+    return _policy_header(quota), (b"ratelimit", state.encode())
+
+
+@cache
+def _policy_header(quota: Quota) -> tuple[bytes, bytes]:
+    policy = f'"{quota.lane}";q={quota.requests};w={RATE_WINDOW_MS // SECOND_MS}'
+    return b"ratelimit-policy", policy.encode()
 
 
 def trusted_networks(text: str) -> tuple[Network, ...]:

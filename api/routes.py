@@ -163,25 +163,21 @@ class Resource:
     """One path with its methods: admits the caller, then lets the method's handler answer."""
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
-        self._endpoints = {endpoint.method: endpoint for endpoint in endpoints}
-        self._lanes = {method: lane_of(method, line.path, line.access) for method, line in self._endpoints.items()}
-        if "GET" in self._endpoints:
-            self._endpoints["HEAD"] = self._endpoints["GET"]
-            self._lanes["HEAD"] = self._lanes["GET"]
+        self._doors = {line.method: (line, lane_of(line.method, line.path, line.access)) for line in endpoints}
+        if "GET" in self._doors:
+            self._doors["HEAD"] = self._doors["GET"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; see the class."""
-        endpoint = self._endpoints.get(scope["method"])
-        if endpoint is None:
-            raise HTTPException(405, headers={"Allow": ", ".join(self._endpoints)})
-        scope["route_path"] = endpoint.path
+        door = self._doors.get(scope["method"])
+        if door is None:
+            raise HTTPException(405, headers={"Allow": ", ".join(self._doors)})
+        (_, scope["route_path"], handler, access), lane = door
         request = Request(scope, receive, send)
         state = scope["app"].state
         limits: RateLimits = state.rate_limits
-        scope["identity"] = limits.admit(
-            scope, self._lanes[scope["method"]], partial(state.authenticator.admit, request, endpoint.access)
-        )
-        response = await endpoint.handler(request)
+        scope["identity"] = limits.admit(scope, lane, partial(state.authenticator.admit, request, access))
+        response = await handler(request)
         await response(scope, receive, send)
 
 

@@ -22,6 +22,7 @@ T = TypeVar("T")
 Json = bytes | Mapping[str, Any] | msgspec.Struct
 
 _JSON = b"application/json"
+_JSON_HEADER = (b"content-type", _JSON)
 _encode = msgspec.json.Encoder().encode
 _PATH_PART = re.compile(r"\.([^.\[\]]+)|\[([^\]]*)\]")
 _NAMED_FIELD = re.compile(r"(?:unknown|required) field `(.*?)`")
@@ -78,9 +79,9 @@ async def _whole_body(request: Request) -> bytes:
             raise ClientDisconnect
         parts.append(message.get("body", b""))
         if not message.get("more_body", False):
-            # Where `Request.body` looks for it: some handlers read it twice.
-            request._body = parts[0] if len(parts) == 1 else b"".join(parts)  # noqa: SLF001
-            return request._body  # noqa: SLF001
+            body = parts[0] if len(parts) == 1 else b"".join(parts)
+            request._body = body  # noqa: SLF001 -- where `Request.body` looks for it: some handlers read it twice
+            return body
 
 
 def invalid_field(error: msgspec.ValidationError) -> InvalidInput:
@@ -100,9 +101,21 @@ def invalid_parameter(name: str, detail: str) -> InvalidInput:
     return InvalidInput(f"?{name}", detail)
 
 
+class JsonAnswer(Response):
+    """An answer of JSON, without Starlette's search for what its headers may lack."""
+
+    media_type = "application/json"
+    background = None
+
+    def __init__(self, body: bytes, status: int, headers: Mapping[str, str] | None) -> None:
+        self.body, self.status_code = body, status
+        self.raw_headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()]
+        self.raw_headers += ((b"content-length", b"%d" % len(body)), _JSON_HEADER)
+
+
 def answer(value: Json, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Build a JSON answer from a struct or mapping, or from bytes that are JSON already."""
-    return Response(value if isinstance(value, bytes) else _encode(value), status, headers, "application/json")
+    return JsonAnswer(value if isinstance(value, bytes) else _encode(value), status, headers)
 
 
 def no_content() -> Response:

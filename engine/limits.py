@@ -49,6 +49,8 @@ SEAT_COUNT_TIMEOUT_MS = 500
 """How long a list of showtimes waits for the numbers of free seats; it comes without them then."""
 SHOWTIMES_CACHED_MAX = 20_000
 LAYOUTS_CACHED_MAX = 200
+RENEWED_AT_ONCE_MAX = 200
+"""Showtimes that a process reads anew together: some 5 ms of its loop."""
 MAPS_KEPT_MAX = 100
 """Seat maps, as written last, that a process keeps for those who ask next; none that is larger than the following."""
 MAP_KEPT_MAX_BYTES = 128 * 1024
@@ -317,6 +319,8 @@ JWKS_KEYS_MAX = 100
 RSA_KEY_BITS_MIN = 2_048
 TOKEN_LENGTH_MAX = 4_096
 TOKENS_REMEMBERED_MAX = 10_000
+SUBJECTS_REMEMBERED_MAX = 10_000
+"""Customers of whom a process remembers the bytes by which Redis knows them."""
 """Verified tokens kept per process; verifying one costs more than the rest of a claim."""
 PASSWORD_LENGTH_MIN = 8
 PASSWORD_LENGTH_MAX = 256

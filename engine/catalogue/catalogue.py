@@ -49,7 +49,12 @@ class Catalogue:
         self._pool = pool
         self._settings = settings
         self.desk = Desk(pool, settings)
-        self._showtimes = ShortMemory(self.read_showtime, limits.SHOWTIME_CACHE_TTL_MS, limits.SHOWTIMES_CACHED_MAX)
+        self._showtimes = ShortMemory(
+            self.read_showtime,
+            limits.SHOWTIME_CACHE_TTL_MS,
+            limits.SHOWTIMES_CACHED_MAX,
+            renew=self._read_showtimes,
+        )
         self._seat_counts = SeatCounts(self._count_seats_gone)
         # A layout never changes, so its time to live is only a matter of form.
         self._layouts = ShortMemory(self._read_layout, limits.DAY_MS, limits.LAYOUTS_CACHED_MAX)
@@ -63,7 +68,7 @@ class Catalogue:
             Refusal: `not_found`.
             Unavailable: `ledger_unavailable`, and this process has never seen it.
         """
-        return await self._showtimes.get(number)
+        return self._showtimes.peek(number) or await self._showtimes.get(number)
 
     async def read_showtime(self, number: int) -> Showtime:
         """Give a showtime as it is now; errors as in `showtime`."""
@@ -72,6 +77,10 @@ class Catalogue:
         if row is None:
             raise Refusal("not_found")
         return _record(row, Showtime)
+
+    async def _read_showtimes(self, numbers: Sequence[int]) -> dict[int, Showtime]:
+        rows = await self._fetch("read_showtimes", list(numbers))
+        return {row["id"]: _record(row, Showtime) for row in rows}
 
     def forget(self, number: int) -> None:
         """Read the showtime anew next time: something about it was changed."""
@@ -84,7 +93,7 @@ class Catalogue:
             Refusal: `not_found`.
             Unavailable: `ledger_unavailable`, and this process has never seen it.
         """
-        return await self._layouts.get(layout_id)
+        return self._layouts.peek(layout_id) or await self._layouts.get(layout_id)
 
     async def _read_layout(self, layout_id: int) -> Layout:
         async with reading(self._pool) as connection:

@@ -1,8 +1,11 @@
 """What the seats of a hold cost: the prices that the check-out froze, or today's before it."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from engine.catalogue.catalogue import Catalogue
+from engine.catalogue.records import Showtime
 from engine.ledger.records import BookedSeat, Entry
 from engine.orders.records import Buyer, Checkout
 from engine.seats.records import Hold
@@ -57,8 +60,12 @@ async def price_seats(catalogue: Catalogue, hold: Hold) -> tuple[tuple[BookedSea
     """Give the seats of a hold with their prices, and the currency; errors as in `freeze_prices`."""
     shown = await catalogue.showtime(hold.showtime)
     layout = await catalogue.layout(shown.layout_id)
-    checkout = read_checkout(hold)
-    prices = checkout.prices if checkout else shown.prices
+    prices, currency = prices_of(shown, hold)
     seats = [layout.seats[index] for index in hold.seats]
-    booked = tuple(BookedSeat(seat.index, seat.seat, seat.tier, prices[seat.tier]) for seat in seats)
-    return booked, checkout.currency if checkout else shown.currency
+    return tuple(BookedSeat(seat.index, seat.seat, seat.tier, prices[seat.tier]) for seat in seats), currency
+
+
+def prices_of(shown: Showtime, hold: Hold) -> tuple[Mapping[str, int], str]:
+    """Give the price of every tier for a hold of this showtime, and the currency."""
+    checkout = read_checkout(hold)
+    return (shown.prices, shown.currency) if checkout is None else (checkout.prices, checkout.currency)

@@ -5,7 +5,8 @@ claim, in the same turn's write to Redis and without waiting for it, and proved 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from engine import limits
 from engine.errors import Unavailable
@@ -13,13 +14,21 @@ from engine.seats.answers import NEEDS_RESTORE, hold_of, refusal_of
 from engine.seats.connection import Argument
 from engine.seats.ids import HoldId, subject_key
 from engine.seats.keys import customer_key, customer_partition
+from engine.seats.lane import Lane
+from engine.seats.lanes import Lanes
+from engine.seats.partition_lane import PartitionLane
 from engine.seats.records import Hold, Request
 from engine.seats.redis_errors import RedisError
-from engine.seats.script_calls import ScriptCalls
+from engine.seats.script_calls import Restore, ScriptCalls
+from engine.seats.scripts import Script
 
 
 class CustomerCalls(ScriptCalls):
     """What concerns a customer and not one showtime. Raises Unavailable as `ScriptCalls` says."""
+
+    def __init__(self, lane: Lane | Lanes, scripts: Mapping[str, Script], restore: Restore) -> None:
+        super().__init__(lane, scripts, restore)
+        self._hint_of = lru_cache(limits.SUBJECTS_REMEMBERED_MAX)(self._find_hint)
 
     async def holds_of(self, subject: str) -> tuple[HoldId, ...]:
         """Find the subject's live holds, checked out or not, of all showtimes, newest first.
@@ -74,15 +83,16 @@ class CustomerCalls(ScriptCalls):
         until_ms = max(hold.extendable_until_ms, hold.deadline_ms)
         if hold.status == "PENDING":
             until_ms += limits.PAYMENT_RETRIES_MAX * limits.PAYMENT_RETRY_TTL_MS
-        key = customer_key(hold.subject_key)
-        lane = self.lane_for(customer_partition(hold.subject_key))
+        key, lane = self._hint_of(hold.subject_key)
         lane.tell("ZADD", key, "GT", until_ms, hold.showtime)
         # Longer than this hold needs: one of another showtime, noted before, may end a little later.
         lane.tell("PEXPIREAT", key, until_ms + limits.CUSTOMER_HINT_GRACE_MS)
 
+    def _find_hint(self, key_of_subject: bytes) -> tuple[str, Lane | PartitionLane]:
+        return customer_key(key_of_subject), self.lane_for(customer_partition(key_of_subject))
+
     async def _showtimes_of(self, key_of_subject: bytes) -> Sequence[int]:
-        key = customer_key(key_of_subject)
-        lane = self.lane_for(customer_partition(key_of_subject))
+        key, lane = self._hint_of(key_of_subject)
         now_ms = lane.now_ms()
         limit = limits.CUSTOMER_SHOWTIMES_MAX
         try:

@@ -6,12 +6,14 @@ The owner number is what the owners map in Redis holds for each seat of the hold
 """
 
 import re
+from functools import lru_cache
 from hashlib import blake2b
 from uuid import UUID
 
 import msgspec
 
 from engine.errors import Refusal
+from engine.limits import SUBJECTS_REMEMBERED_MAX
 
 _CANONICAL = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -58,6 +60,7 @@ def parse_hold_id(text: str) -> HoldId:
     return hold
 
 
+@lru_cache(SUBJECTS_REMEMBERED_MAX)
 def subject_key(subject: str) -> bytes:
     """Give the 16 bytes by which Redis knows a customer: those of a UUID in its canonical text, else a hash.
 

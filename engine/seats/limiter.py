@@ -54,10 +54,11 @@ class Verdict(NamedTuple):
 
 
 class _Bucket:
-    __slots__ = ("empty_at_us", "untold")
+    __slots__ = ("empty_at_us", "keys", "untold")
 
-    def __init__(self) -> None:
+    def __init__(self, key: str) -> None:
         self.empty_at_us = 0.0
+        self.keys = (key,)
         self.untold = 0
 
 
@@ -79,6 +80,7 @@ class Limiter:
         now_us = monotonic_ns() / 1_000
         each_us = WINDOW_US / quota.requests
         bucket = self._bucket(quota.lane, who)
+        tell_at = min(quota.requests, quota.lot)
         ahead_us = max(bucket.empty_at_us - now_us, 0.0)
         if ahead_us + each_us > WINDOW_US + 1:
             return Verdict(False, 0, round(ahead_us / 1_000), max(1, round((ahead_us + each_us - WINDOW_US) / 1_000)))
@@ -88,24 +90,24 @@ class Limiter:
         bucket.empty_at_us = now_us + ahead_us
         bucket.untold += 1
         left = int((WINDOW_US + 1 - ahead_us) / each_us)
-        if bucket.untold >= min(quota.lot, quota.requests):
-            self._tell(quota, who, bucket, each_us)
+        if bucket.untold >= tell_at:
+            self._tell(bucket, each_us)
         return Verdict(True, left, round(ahead_us / 1_000), 0)
 
     def _bucket(self, lane: str, who: str) -> _Bucket:
         bucket = self._buckets.get((lane, who))
         if bucket is None:
-            bucket = self._buckets[(lane, who)] = _Bucket()
+            bucket = self._buckets[(lane, who)] = _Bucket(rate_key(lane, who))
             if len(self._buckets) > self._buckets_max:
                 self._buckets.popitem(last=False)
         else:
             self._buckets.move_to_end((lane, who))
         return bucket
 
-    def _tell(self, quota: Quota, who: str, bucket: _Bucket, each_us: float) -> None:
+    def _tell(self, bucket: _Bucket, each_us: float) -> None:
         cost_us, bucket.untold = int(bucket.untold * each_us), 0
         try:
-            answer = self._lane.call("take_token", (rate_key(quota.lane, who),), (cost_us, WINDOW_US))
+            answer = self._lane.call("take_token", bucket.keys, (cost_us, WINDOW_US))
         except Unavailable:
             return  # The request's own call will say so, if it needs Redis.
         answer.add_done_callback(partial(_learn, bucket))
@@ -117,7 +119,9 @@ def _learn(bucket: _Bucket, answer: "asyncio.Future[list[Any]]") -> None:
         return
     error = answer.exception()
     if error is None:
-        assert answer.result()[0] in (b"taken", b"rate_limited"), answer.result()
-        bucket.empty_at_us = max(bucket.empty_at_us, monotonic_ns() / 1_000 + answer.result()[2])
+        word, _, ahead_us = answer.result()
+        assert word in (b"taken", b"rate_limited"), word
+        empty_at_us = monotonic_ns() / 1_000 + ahead_us
+        bucket.empty_at_us = max(bucket.empty_at_us, empty_at_us)
     elif not isinstance(error, Unavailable):
         log.error("rate_limit_failed", error=str(error))

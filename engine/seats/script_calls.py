@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
+from time import perf_counter_ns
 
 import msgspec
 
@@ -91,21 +92,12 @@ class ScriptCalls:
             if request.id:
                 at = route.request_at
                 keys = (*keys[:at], keys[at] + request.id.encode(), *keys[at + 1 :])
-        stamp = lane.generation if generation is None else generation
-        not_after_ms = lane.now_ms() + limits.CALL_BUDGET_MS
-        with timings.spent("redis"):
-            try:
-                return await lane.call(name, keys, (stamp, not_after_ms, memory, *args))
-            except RedisError as error:
-                return _damaged(error)
-            except Redirected as redirect:
-                moved = redirect
 
-            def arguments() -> Sequence[Argument]:
-                stamp = lane.generation if generation is None else generation
-                return (stamp, lane.now_ms() + limits.CALL_BUDGET_MS, memory, *args)
+        def arguments() -> Sequence[Argument]:
+            stamp = lane.generation if generation is None else generation
+            return (stamp, lane.now_ms() + limits.CALL_BUDGET_MS, memory, *args)
 
-            return await _followed(route, moved, name, keys, arguments, reads=False)
+        return await _called(route, name, keys, arguments, reads=False)
 
     async def _read(self, name: str, showtime: int, args: Sequence[Argument]) -> Answer:
         """Run a reading script, after a restore once more; its only common argument is the generation."""
@@ -117,15 +109,7 @@ class ScriptCalls:
 
     async def _read_once(self, name: str, showtime: int, args: Sequence[Argument]) -> Answer:
         route: Route = self._route(name, showtime)
-        with timings.spent("redis"):
-            try:
-                return await route.lane.call(name, route.keys, (route.lane.generation, *args))
-            except RedisError as error:
-                return _damaged(error)
-            except Redirected as redirect:
-                moved = redirect
-            arguments = lambda: (route.lane.generation, *args)  # noqa: E731
-            return await _followed(route, moved, name, route.keys, arguments, reads=True)
+        return await _called(route, name, route.keys, lambda: (route.lane.generation, *args), reads=True)
 
     async def _restored(self, showtime: int, answer: Answer) -> None:
         """Restore a showtime, once for all callers that need it now; none of them can cancel it for the others."""
@@ -144,19 +128,27 @@ class ScriptCalls:
             done.exception()  # Seen, also when every caller has left.
 
 
-async def _followed(
+async def _called(
     route: Route,
-    redirect: Redirected,
     name: str,
     keys: Sequence[Argument],
     arguments: Callable[[], Sequence[Argument]],
     *,
     reads: bool,
 ) -> Answer:
+    """Call a script where its showtime is, and there where it moved to meanwhile."""
+    began_ns = perf_counter_ns()
     try:
-        return await route.lane.follow(redirect, name, keys, arguments, reads=reads)
+        return await route.lane.call(name, keys, arguments())
     except RedisError as error:
         return _damaged(error)
+    except Redirected as redirect:
+        try:
+            return await route.lane.follow(redirect, name, keys, arguments, reads=reads)
+        except RedisError as error:
+            return _damaged(error)
+    finally:
+        timings.add("redis", (perf_counter_ns() - began_ns) / 1e6)
 
 
 def _damaged(error: RedisError) -> Answer:

@@ -200,6 +200,10 @@ def lock_showtime(t, showtime):
 read_showtime = lock_showtime
 
 
+def read_showtimes(t, showtimes):
+    return [t.showtimes[id] for id in sorted(showtimes) if id in t.showtimes]
+
+
 def read_layout(t, layout):
     return [t.layouts[layout]] if layout in t.layouts else []
 
