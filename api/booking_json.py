@@ -120,7 +120,7 @@ async def booking_json(catalogue: Catalogue, booking: Booking) -> BookingAnswer:
     Raises:
         Unavailable: `ledger_unavailable`, and this process has never seen the showtime.
     """
-    showtime, layout = await read_hall(catalogue, booking.showtime)
+    showtime, layout, _ = await read_hall(catalogue, booking.showtime)
     body = BookingAnswer(
         id=booking.id,
         showtime_id=booking.showtime,

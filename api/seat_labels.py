@@ -1,6 +1,8 @@
 """Between the labels of the wire (`C7`) and the indexes of the seat engine; and refusals in the caller's words."""
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from hashlib import blake2b
 from typing import Any, NamedTuple, TypeVar
 
 from api.wire import rfc3339
@@ -8,15 +10,21 @@ from engine.catalogue.catalogue import Catalogue
 from engine.catalogue.layouts import Layout
 from engine.catalogue.records import Showtime
 from engine.errors import InvalidInput, Refusal
+from engine.limits import SHOWTIMES_CACHED_MAX
 
 T = TypeVar("T")
 
 
 class Hall(NamedTuple):
-    """A showtime with the layout of its seats."""
+    """A showtime with the layout of its seats.
+
+    Attributes:
+        shape: differs when anything of a seat map does that no version counts: layout, prices, currency.
+    """
 
     showtime: Showtime
     layout: Layout
+    shape: str
 
 
 async def read_hall(catalogue: Catalogue, number: int) -> Hall:
@@ -27,7 +35,23 @@ async def read_hall(catalogue: Catalogue, number: int) -> Hall:
         Unavailable: `ledger_unavailable`, and this process has never seen the showtime.
     """
     showtime = await catalogue.showtime(number)
-    return Hall(showtime, await catalogue.layout(showtime.layout_id))
+    layout = await catalogue.layout(showtime.layout_id)
+    hall = _halls.get(number)
+    if hall is None or hall.showtime is not showtime or hall.layout is not layout:
+        hall = _halls[number] = Hall(showtime, layout, _shape(showtime, layout))
+        _halls.move_to_end(number)
+        if len(_halls) > SHOWTIMES_CACHED_MAX:
+            _halls.popitem(last=False)
+    return hall
+
+
+_halls: OrderedDict[int, Hall] = OrderedDict()
+"""What was made of a showtime and a layout that are still the ones in the catalogue's memory."""
+
+
+def _shape(showtime: Showtime, layout: Layout) -> str:
+    prices = sorted(showtime.prices.items())
+    return blake2b(f"{layout.version} {prices} {showtime.currency}".encode(), digest_size=6).hexdigest()
 
 
 def seat_indexes(layout: Layout, labels: Sequence[str], seats_max: int, pointer: str = "/seats") -> list[int]:

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 
 import msgspec
@@ -14,7 +15,13 @@ from api.openapi.describe import describe
 from api.seat_labels import Hall, read_hall
 from api.wire import Timestamp, answer, not_modified, query_number, rfc3339, showtime_number
 from engine.catalogue.layouts import Seat, Tier
-from engine.limits import LAYOUTS_CACHED_MAX, MAP_KEPT_MAX_BYTES, MAPS_KEPT_MAX, SEAT_MAP_VERSION_MAX
+from engine.limits import (
+    LAYOUTS_CACHED_MAX,
+    MAP_KEPT_MAX_BYTES,
+    MAPS_KEPT_MAX,
+    SEAT_MAP_VERSION_MAX,
+    SUBJECTS_REMEMBERED_MAX,
+)
 from engine.runtime import Runtime
 from engine.seats.records import SeatMap
 from engine.seats.seat_map import Change, SeatStatus, compact, statuses, summary
@@ -89,8 +96,7 @@ async def read_seats(request: Request) -> Response:
     identity = viewer(request)
     subject = identity.subject if identity else None
     hall = await read_hall(runtime.catalogue, showtime_number(request))
-    shape = _shape(hall)
-    suffix = f"{shape}.{_digest(subject) if subject else 'anonymous'}"
+    suffix = f"{hall.shape}.{_digest(subject) if subject else 'anonymous'}"
     known = _known_version(request, suffix)
     seat_map = await runtime.seats.read_seats(hall.showtime.id, subject, known)
     headers = {
@@ -100,7 +106,7 @@ async def read_seats(request: Request) -> Response:
     }
     if seat_map.unchanged:
         return not_modified(headers)
-    return answer(_render(hall, seat_map, shape), headers=headers)
+    return answer(_render(hall, seat_map), headers=headers)
 
 
 @describe({200: AvailableAnswer}, refuses=("showtime_frozen",))
@@ -130,10 +136,11 @@ async def read_availability(request: Request) -> Response:
         seat_map = await runtime.seats.read_seats(hall.showtime.id)
     else:
         seat_map, changes = await runtime.seats.read_changes(hall.showtime.id, since)
-    body: AvailabilityAnswer | ChangesAnswer
     number, at = hall.showtime.id, rfc3339(seat_map.now_ms)
+    body: bytes | ChangesAnswer
     if changes is None:
-        body = AvailabilityAnswer(number, seat_map.version, **compact(seat_map), server_time=at)
+        maps = _compact(seat_map.sold, seat_map.locked, seat_map.blocked, seat_map.seats)
+        body = b'{"showtime_id":%d,"version":%d,%b,"server_time":"%b"}' % (number, seat_map.version, maps, at.encode())
     else:
         body = ChangesAnswer(number, seat_map.version, changes, at)
     return answer(body, headers={"Cache-Control": "public, no-cache"})
@@ -144,13 +151,9 @@ def _runtime(request: Request) -> Runtime:
     return runtime
 
 
-def _digest(text: str) -> str:
-    return blake2b(text.encode(), digest_size=6).hexdigest()
-
-
-def _shape(hall: Hall) -> str:
-    """Give a word that differs when anything of the answer does that no version counts: layout, prices, currency."""
-    return _digest(f"{hall.layout.version} {sorted(hall.showtime.prices.items())} {hall.showtime.currency}")
+@lru_cache(SUBJECTS_REMEMBERED_MAX)
+def _digest(subject: str) -> str:
+    return blake2b(subject.encode(), digest_size=6).hexdigest()
 
 
 def _known_version(request: Request, suffix: str) -> int | None:
@@ -162,44 +165,50 @@ def _known_version(request: Request, suffix: str) -> int | None:
     return None
 
 
-def _render(hall: Hall, seat_map: SeatMap, shape: str) -> bytes:
+def _render(hall: Hall, seat_map: SeatMap) -> bytes:
     """Write the answer from pieces of JSON that only lack each seat's status: a stadium has 20,000 seats."""
-    head = {"showtime_id": hall.showtime.id, "version": seat_map.version, "currency": hall.showtime.currency}
-    tail = {"summary": summary(seat_map), "server_time": rfc3339(seat_map.now_ms)}
-    return b'%s,"seats":[%s"}],%s' % (
-        msgspec.json.encode(head)[:-1],
-        _seat_lines(hall, seat_map, shape),
-        msgspec.json.encode(tail)[1:],
+    return b'{"showtime_id":%d,"version":%d,"currency":"%b",%b,"server_time":"%b"}' % (
+        hall.showtime.id,
+        seat_map.version,
+        hall.showtime.currency.encode(),
+        _seats_and_summary(hall, seat_map),
+        rfc3339(seat_map.now_ms).encode(),
     )
 
 
-_lines_by_seats: OrderedDict[tuple[str, bytes, bytes, bytes], bytes] = OrderedDict()
+_written: OrderedDict[tuple[str, bytes, bytes, bytes], bytes] = OrderedDict()
 """What was written of late. By contents, not by version: a version may come again with others."""
 
 
-def _seat_lines(hall: Hall, seat_map: SeatMap, shape: str) -> bytes:
-    key = (shape, seat_map.sold, seat_map.locked, seat_map.blocked)
-    known = None if seat_map.mine else _lines_by_seats.get(key)
+def _seats_and_summary(hall: Hall, seat_map: SeatMap) -> bytes:
+    key = (hall.shape, seat_map.sold, seat_map.locked, seat_map.blocked)
+    known = None if seat_map.mine else _written.get(key)
     if known is not None:
-        _lines_by_seats.move_to_end(key)
+        _written.move_to_end(key)
         return known
-    pieces = _pieces(hall, shape)
-    lines = '"},'.join([piece + status for piece, status in zip(pieces, statuses(seat_map), strict=True)]).encode()
-    if not seat_map.mine and len(lines) <= MAP_KEPT_MAX_BYTES:
-        _lines_by_seats[key] = lines
-        if len(_lines_by_seats) > MAPS_KEPT_MAX:
-            _lines_by_seats.popitem(last=False)
-    return lines
+    lines = '"},'.join([piece + status for piece, status in zip(_pieces(hall), statuses(seat_map), strict=True)])
+    written = b'"seats":[%b"}],"summary":%b' % (lines.encode(), msgspec.json.encode(summary(seat_map)))
+    if not seat_map.mine and len(written) <= MAP_KEPT_MAX_BYTES:
+        _written[key] = written
+        if len(_written) > MAPS_KEPT_MAX:
+            _written.popitem(last=False)
+    return written
+
+
+@lru_cache(MAPS_KEPT_MAX)
+def _compact(sold: bytes, locked: bytes, blocked: bytes, seats: int) -> bytes:
+    """Write the bitmaps of the compact answer."""
+    return msgspec.json.encode(compact(sold, locked, blocked, seats))[1:-1]
 
 
 _pieces_by_shape: OrderedDict[str, Sequence[str]] = OrderedDict()
 
 
-def _pieces(hall: Hall, shape: str) -> Sequence[str]:
-    pieces = _pieces_by_shape.get(shape)
+def _pieces(hall: Hall) -> Sequence[str]:
+    pieces = _pieces_by_shape.get(hall.shape)
     if pieces is None:
         pieces = [_piece(seat, hall.showtime.prices[seat.tier]) for seat in hall.layout.seats]
-        _pieces_by_shape[shape] = pieces
+        _pieces_by_shape[hall.shape] = pieces
         if len(_pieces_by_shape) > LAYOUTS_CACHED_MAX:
             _pieces_by_shape.popitem(last=False)
     return pieces

@@ -176,6 +176,8 @@ def query_text(request: Request, name: str) -> str | None:
 
 
 def _only_text(request: Request, name: str) -> str | None:
+    if not request.scope["query_string"]:
+        return None
     texts = request.query_params.getlist(name)
     if not texts:
         return None

@@ -45,7 +45,8 @@ class Connection(asyncio.Protocol):
         self._on_lost = on_lost
         self._reader = hiredis.Reader(replyError=RedisError)
         self._transport: asyncio.Transport | None = None
-        self._unwritten: list[bytes] = []
+        self.unwritten: list[bytes] = []
+        """What leaves together; another list once it has left."""
         self._paused = False
         self.new_future = self._loop.create_future
         self._nobody: asyncio.Future[Any] = self.new_future()
@@ -57,9 +58,9 @@ class Connection(asyncio.Protocol):
 
     def send(self, slot: Slot) -> None:
         """Append a command; it leaves with all others of this turn of the loop."""
-        if not self._unwritten and not self._paused:
+        if not self.unwritten and not self._paused:
             self._loop.call_soon(self._flush)
-        self._unwritten.append(slot[1])
+        self.unwritten.append(slot[1])
         self.slots.append(slot)
 
     def command(self, *words: str | int) -> "asyncio.Future[Any]":
@@ -81,9 +82,9 @@ class Connection(asyncio.Protocol):
             self.send((self._nobody, pack_command(words), None, 0))
 
     def _flush(self) -> None:
-        if self._unwritten and self._transport is not None:
-            packed = b"".join(self._unwritten)
-            self._unwritten.clear()
+        if self.unwritten and self._transport is not None:
+            packed = b"".join(self.unwritten)
+            self.unwritten = []
             self._transport.write(packed)
 
     # --- asyncio.Protocol
@@ -141,8 +142,8 @@ class Connection(asyncio.Protocol):
             return
         self.lost.set()
         slots, self.slots = self.slots, deque()
-        written = len(slots) - len(self._unwritten)
-        self._unwritten.clear()
+        written = len(slots) - len(self.unwritten)
+        self.unwritten = []
         self._on_lost(self)
         for index, slot in enumerate(slots):
             if not slot[0].done():

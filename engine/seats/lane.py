@@ -166,6 +166,11 @@ class Lane:
         return self._clock.now_ms(monotonic())
 
     @property
+    def unwritten(self) -> list[bytes] | None:
+        """What has not left yet and will leave together: the same list until it has; None while nothing can leave."""
+        return None if self._connection is None else self._connection.unwritten
+
+    @property
     def in_flight(self) -> int:
         """Calls that wait for an answer or for a connection."""
         return len(self._connection.slots) if self._connection else len(self._parked)

@@ -69,6 +69,11 @@ class PartitionLane:
         except Redirected as redirect:
             return await self._follow(redirect, lambda lane: lane.ask(*words))
 
+    @property
+    def unwritten(self) -> list[bytes] | None:
+        """What has not left yet for the partition's node; see `Lane.unwritten`."""
+        return None if self._lane is None or not self.generation else self._lane.unwritten
+
     def now_ms(self) -> int:
         """Estimate the time of the partition's node; see `Lane.now_ms`."""
         return 0 if self._lane is None else self._lane.now_ms()

@@ -37,10 +37,14 @@ def summary(seat_map: SeatMap) -> dict[str, int]:
     return {"available": available, "locked": locked, "sold": sold, "blocked": blocked, "in_review": 0}
 
 
-def compact(seat_map: SeatMap) -> dict[str, str]:
-    """Give the bitmaps `sold, locked, blocked, in_review` in base64, one bit per seat, the rest of the last byte 0."""
-    locked, sold, blocked = (_packed(bits, seat_map.seats) for bits in _bits(seat_map))
-    return {"sold": sold, "locked": locked, "blocked": blocked, "in_review": _packed(0, seat_map.seats)}
+def compact(sold: bytes, locked: bytes, blocked: bytes, seats: int) -> dict[str, str]:
+    """Give bitmaps of a map as `sold, locked, blocked, in_review` in base64.
+
+    One bit per seat, the rest of the last byte 0.
+    """
+    bitmaps = {"sold": sold, "locked": locked, "blocked": blocked}
+    written = {name: _packed(_numbered(bitmap, seats), seats) for name, bitmap in bitmaps.items()}
+    return written | {"in_review": _packed(0, seats)}
 
 
 def changes_between(old: SeatMap, new: SeatMap) -> list[Change]:
@@ -104,11 +108,12 @@ class SeatMapHistory:
 
 def _bits(seat_map: SeatMap) -> tuple[int, int, int]:
     """Give locked, sold, blocked as numbers of `seats` bits, seat 0 the highest; the sentinel is cut off."""
-    shift = 8 * len(seat_map.sold) - seat_map.seats
-    locked, sold, blocked = (
-        int.from_bytes(bitmap, "big") >> shift for bitmap in (seat_map.locked, seat_map.sold, seat_map.blocked)
-    )
-    return locked, sold, blocked
+    seats = seat_map.seats
+    return _numbered(seat_map.locked, seats), _numbered(seat_map.sold, seats), _numbered(seat_map.blocked, seats)
+
+
+def _numbered(bitmap: bytes, seats: int) -> int:
+    return int.from_bytes(bitmap, "big") >> (8 * len(bitmap) - seats)
 
 
 def _picture(seat_map: SeatMap) -> int:

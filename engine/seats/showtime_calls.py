@@ -1,11 +1,13 @@
 """Whole showtimes: what operators do to them, and reading their maps."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
-from engine import limits
+from engine import limits, timings
 from engine.seats.answers import refusal_of, seat_map_of, unchanged_map
 from engine.seats.connection import Argument
 from engine.seats.ids import subject_key
+from engine.seats.keys import partition_of
 from engine.seats.lane import Lane
 from engine.seats.lanes import Lanes
 from engine.seats.records import MetaStatus, Policy, Request, SeatMap
@@ -14,15 +16,64 @@ from engine.seats.scripts import Script
 from engine.seats.seat_map import Change, SeatMapHistory
 
 
+class _Look:
+    """A map that is asked for, and who waits for it besides the first one."""
+
+    __slots__ = ("_others", "leaves_with")
+
+    def __init__(self, leaves_with: list[bytes] | None) -> None:
+        self.leaves_with = leaves_with
+        self._others: list[asyncio.Future[SeatMap | None]] = []
+
+    def join(self) -> "asyncio.Future[SeatMap | None]":
+        """Wait with the first one; None if that one failed or has gone: then everybody asks for himself."""
+        other: asyncio.Future[SeatMap | None] = asyncio.get_running_loop().create_future()
+        self._others.append(other)
+        return other
+
+    def end(self, seat_map: SeatMap | None) -> None:
+        """Tell the others."""
+        for other in self._others:
+            if not other.done():
+                other.set_result(seat_map)
+
+
 class ShowtimeCalls(ScriptCalls):
     """What concerns all seats of a showtime. Raises Unavailable as `ScriptCalls` says."""
 
     def __init__(self, lane: Lane | Lanes, scripts: Mapping[str, Script], restore: Restore) -> None:
         super().__init__(lane, scripts, restore)
         self._history = SeatMapHistory()
+        self._looks: dict[tuple[int, str | None, int | None], _Look] = {}
 
     async def read_seats(self, showtime: int, subject: str | None = None, known_version: int | None = None) -> SeatMap:
-        """Read the map; `subject` sees which locked seats are its own. See `SeatMap.unchanged` for `known_version`."""
+        """Read the map; `subject` sees which locked seats are its own. See `SeatMap.unchanged` for `known_version`.
+
+        Who asks the same before the first one's call has left gets its answer: a thousand who look at one showtime
+        cost Redis one call per turn of the loop. Once it has left nobody joins: it may have been answered already,
+        and what somebody was told meanwhile, by another process too, would be missing from it.
+        """
+        asked = (showtime, subject, known_version)
+        unwritten = self.lane_for(partition_of(showtime)).unwritten
+        look = self._looks.get(asked)
+        if look is not None and look.leaves_with is unwritten:
+            with timings.spent("redis"):
+                seat_map = await look.join()
+            if seat_map is not None:
+                return seat_map
+        look = _Look(unwritten)
+        if unwritten is not None:
+            self._looks[asked] = look
+        seat_map = None
+        try:
+            seat_map = await self._read_seats(*asked)
+        finally:
+            if self._looks.get(asked) is look:
+                del self._looks[asked]
+            look.end(seat_map)
+        return seat_map
+
+    async def _read_seats(self, showtime: int, subject: str | None, known_version: int | None) -> SeatMap:
         args: tuple[Argument, ...] = (
             b"" if subject is None else subject_key(subject),
             "" if known_version is None else known_version,

@@ -280,6 +280,9 @@ class SimulatedLane:
         self.generation = 0
         node.attach(self)
 
+    unwritten = None
+    """Each call leaves by itself."""
+
     def lane_for(self, _partition):
         """One node has all partitions."""
         return self

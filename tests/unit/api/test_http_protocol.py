@@ -28,20 +28,24 @@ async def app(scope, receive, send):
 
 
 @asynccontextmanager
-async def connect(keep_alive_s=5):
-    """Run a server for the length of a block; gives a connection to it."""
-    config = uvicorn.Config(app, http=GuardedProtocol, port=0, lifespan="off", log_level="critical")
+async def serve(application, keep_alive_s=5):
+    """Run a server of another application; gives a connection to it."""
+    config = uvicorn.Config(application, http=GuardedProtocol, port=0, lifespan="off", log_level="critical")
     config.timeout_keep_alive = keep_alive_s
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.servers[0].sockets[0].getsockname()[1])
     yield reader, writer
     writer.close()
     server.should_exit = True
     await running
+
+
+def connect(keep_alive_s=5):
+    """Run a server of the application above; gives a connection to it."""
+    return serve(app, keep_alive_s)
 
 
 async def answer_of(reader) -> tuple[int, bytes]:
@@ -108,3 +112,103 @@ async def test_who_connects_and_says_nothing_is_not_waited_for_longer_than_betwe
     """An idle connection is closed without a word."""
     async with connect(keep_alive_s=0.05) as (reader, _):
         assert await asyncio.wait_for(reader.read(), 5) == b""
+
+
+def answering(*messages):
+    """An application that sends these messages, whatever is asked."""
+
+    async def application(scope, receive, send):
+        for message in messages:
+            await send(message)
+
+    return application
+
+
+def start(*headers, status=200):
+    """The beginning of an answer."""
+    return {"type": "http.response.start", "status": status, "headers": list(headers)}
+
+
+def part(body, more=False):
+    """A part of its body."""
+    return {"type": "http.response.body", "body": body, "more_body": more}
+
+
+FIVE = (b"content-length", b"5")
+CHUNKED = (b"transfer-encoding", b"chunked")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("messages", "body"),
+    [
+        ([start(FIVE), part(b"hello")], b"hello"),
+        ([start(FIVE), part(b"he", more=True), part(b"llo")], b"hello"),
+        ([start(FIVE), part(b"he", more=True), part(b"llo", more=True), part(b"")], b"hello"),
+        ([start(status=204), part(b"")], b""),
+        ([start((b"etag", b"x"), status=304), part(b"")], b""),
+        ([start(CHUNKED), part(b"hel", more=True), part(b"lo")], b"3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"),
+        ([start(), part(b"hello")], b"5\r\nhello\r\n0\r\n\r\n"),
+    ],
+    ids=["whole", "two parts", "three parts", "204", "304", "chunked", "of no said length"],
+)  # fmt: skip
+async def test_an_answer_arrives_whole_in_whatever_parts_it_was_sent(messages, body, method):
+    """And a second one on the same connection; a HEAD gets the head alone."""
+    async with serve(answering(*messages)) as (reader, writer):
+        for _ in range(2):
+            writer.write(f"{method} / HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 %d " % messages[0]["status"])
+            if method == "GET":
+                assert await reader.readexactly(len(body)) == body
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [start((b"x", b"a\r\nset-cookie: b"), FIVE), part(b"hello")],
+        [start((b"x", b"a\nset-cookie: b"), FIVE), part(b"hello")],
+        [start((b"x\r\ny", b"a"), FIVE), part(b"hello")],
+        [start((b"x", b"a\0"), FIVE), part(b"hello")],
+    ],
+    ids=["line", "bare line feed", "name", "zero byte"],
+)
+async def test_a_header_never_ends_before_its_line(messages):
+    """Whatever a handler would say: nobody's text becomes a header of its own."""
+    async with serve(answering(*messages)) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 500 ")
+        assert b"set-cookie" not in head
+
+
+@pytest.mark.parametrize("messages", [[start(FIVE), part(b"hell")], [start(FIVE), part(b"hello!")]])
+async def test_a_body_of_another_length_than_said_ends_the_connection(messages):
+    """The next answer would be read as a part of this one."""
+    async with serve(answering(*messages)) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+
+
+@pytest.mark.parametrize("head", ["HTTP/1.0", "HTTP/1.1\r\nconnection: close"])
+async def test_who_wants_one_answer_gets_it_and_the_connection_ends(head):
+    """With the word that says so."""
+    async with serve(answering(start(FIVE), part(b"hello"))) as (reader, writer):
+        writer.write(f"GET / {head}\r\nhost: x\r\n\r\n".encode())
+        answer = await asyncio.wait_for(reader.read(), 5)
+        assert b"connection: close" in answer.lower()
+        assert answer.endswith(b"hello")
+
+
+async def test_a_connection_is_kept_as_long_as_something_comes():
+    """One timer for all of its requests: it is closed when it was idle for the time, not before, nor for ever."""
+    async with serve(answering(start(FIVE), part(b"hello")), keep_alive_s=0.3) as (reader, writer):
+        began_s = asyncio.get_running_loop().time()
+        for _ in range(4):
+            await asyncio.sleep(0.15)
+            writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            await answer_of(reader)
+        idle_s = asyncio.get_running_loop().time()
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert idle_s - began_s > 0.55
+        assert 0.25 < asyncio.get_running_loop().time() - idle_s < 3

@@ -132,3 +132,89 @@ async def test_the_memory_is_bounded(memory, source):
         await memory.get(key)
     assert await memory.get(1) == "1:1"
     assert await memory.get(2) == "2:4"
+
+
+class Together(Source):
+    """A loader of many at once as well."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+        self.gone = set()
+
+    async def renew(self, keys):
+        self.asked.append(list(keys))
+        await self.gate.wait()
+        if self.error:
+            raise self.error
+        return {key: f"{key}:renewed" for key in keys if key not in self.gone}
+
+
+@pytest.fixture
+def together():
+    """A working loader of many."""
+    return Together()
+
+
+@pytest.fixture
+def renewing(together, clock):
+    """A memory of many entries for eight seconds, renewed after four."""
+    return ShortMemory(together.load, 8_000, 1_000, clock, renew=together.renew)
+
+
+async def settle():
+    """Let what was begun end."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_what_is_asked_for_is_renewed_together_before_its_time_is_over(renewing, together, clock):
+    """Nobody waits for it, and what nobody has asked for since is left out."""
+    for key in (1, 2, 3):
+        await renewing.get(key)
+    clock.now = 4.0
+    assert [renewing.peek(1), renewing.peek(2)] == ["1:1", "2:2"]
+    await settle()
+    assert together.asked == [[1, 2]]
+    clock.now = 8.0
+    assert [renewing.peek(key) for key in (1, 2, 3)] == ["1:renewed", "2:renewed", None]
+    assert together.loads == 3
+
+
+async def test_what_is_no_more_is_told_when_its_time_is_over(renewing, together, clock):
+    """A renewal that does not give it leaves the last word to the load."""
+    await renewing.get(1)
+    clock.now, together.gone = 4.0, {1}
+    assert renewing.peek(1) == "1:1"
+    await settle()
+    clock.now, together.error = 8.0, Refusal("not_found")
+    with pytest.raises(Refusal):
+        await renewing.get(1)
+
+
+async def test_what_is_forgotten_during_a_renewal_is_not_brought_back(renewing, together, clock):
+    """The renewal may have read the old state."""
+    await renewing.get(1)
+    clock.now = 4.0
+    together.gate.clear()
+    assert renewing.peek(1) == "1:1"
+    await settle()
+    renewing.forget(1)
+    together.gate.set()
+    await settle()
+    assert renewing.peek(1) is None
+    assert await renewing.get(1) == "1:2"
+
+
+async def test_a_renewal_that_fails_is_tried_again_after_a_while(renewing, together, clock):
+    """With the ledger away not at every look, and values live on for their time."""
+    await renewing.get(1)
+    clock.now, together.error = 4.0, Unavailable("ledger_unavailable")
+    for _ in range(3):
+        assert renewing.peek(1) == "1:1"
+        await settle()
+    assert len(together.asked) == 1
+    clock.now, together.error = 5.0, None
+    assert renewing.peek(1) == "1:1"
+    await settle()
+    assert renewing.peek(1) == "1:renewed"

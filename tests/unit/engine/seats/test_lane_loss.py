@@ -64,7 +64,7 @@ async def test_kept_back_calls_leave_when_redis_reads_again(open_lane, proxy):
         await asyncio.sleep(0)
     small = [asyncio.create_task(echo(lane, text)) for text in texts]
     await asyncio.sleep(0)
-    assert len(lane._connection._unwritten) == 5
+    assert len(lane._connection.unwritten) == 5
     proxy.hold_requests = False
     assert len(await big) == 4_000_000
     assert await asyncio.gather(*small) == texts

@@ -147,3 +147,58 @@ async def random_act(engine, rng, guest):
                     await engine.release_hold(named(hold), guest)
                 elif act == "sell":
                     await engine.sell_seats(named(hold), guest, gateway="fake", session_id=hold.id, seats=hold.seats)
+
+
+async def count_reads(redis_client):
+    """Give how many scripts Redis was asked to run."""
+    return int((await redis_client.info("commandstats"))["cmdstat_evalsha"]["calls"])
+
+
+async def test_those_who_look_in_the_same_turn_cost_redis_one_call(engine, redis_client):
+    """The same showtime, viewer and known version; any other look is a call of its own."""
+    await load_showtime(engine, 43)
+    hold = await engine.claim_seats(42, ANNA, [2])
+    before = await count_reads(redis_client)
+    looks = [engine.read_seats(42) for _ in range(50)] + [engine.read_seats(42, ANNA) for _ in range(2)]
+    looks += [engine.read_seats(43), engine.read_seats(42, BUDI), engine.read_seats(42, None, hold.version)]
+    *anybody, annas, annas_too, _, budis, known = await asyncio.gather(*looks)
+    assert await count_reads(redis_client) == before + 5
+    assert {(one.version, one.mine) for one in anybody} == {(hold.version, ())}
+    assert annas.mine == annas_too.mine == (2,)
+    assert (budis.mine, known.unchanged) == ((), True)
+
+
+async def test_nobody_joins_a_look_that_has_left(engine, redis_lane):
+    """What was told to anybody by then is in what one sees: here a claim that ran after the first look."""
+    first = asyncio.ensure_future(engine.read_seats(42))
+    await asyncio.sleep(0)  # the call is made, and its write is due in the next turn
+    claim = asyncio.ensure_future(engine.claim_seats(42, ANNA, [2]))
+    await asyncio.sleep(0)
+    assert not first.done()
+    second = asyncio.ensure_future(engine.read_seats(42))
+    hold = await claim
+    assert (await first).version < hold.version == (await second).version
+
+
+@pytest.mark.parametrize("way", ["cancelled", "failed"])
+async def test_a_look_that_ends_early_takes_nobody_with_it(engine, redis_lane, monkeypatch, way):
+    """Who had joined asks for himself."""
+    look = engine._read_seats
+    failing = [True]
+
+    async def read(*asked):
+        if failing and failing.pop():
+            if way == "failed":
+                raise Unavailable("overloaded")
+            await asyncio.Event().wait()
+        return await look(*asked)
+
+    monkeypatch.setattr(engine, "_read_seats", read)
+    first, second, third = (asyncio.ensure_future(engine.read_seats(42)) for _ in range(3))
+    await asyncio.sleep(0)
+    if way == "cancelled":
+        first.cancel()
+    assert [(await one).seats for one in (second, third)] == [100, 100]
+    with pytest.raises(asyncio.CancelledError if way == "cancelled" else Unavailable):
+        await first
+    assert engine._looks == {}
