@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from api.openapi.describe import describe
+from api.wire import JsonAnswer
 from engine.errors import Refusal, SeatlockError, Unavailable
 from engine.limits import SECOND_MS
 
@@ -148,7 +149,7 @@ def problem_response(
         named["WWW-Authenticate"] = 'Bearer realm="seatlock"' + (
             "" if code == "token_missing" else ', error="invalid_token"'
         )
-    return Response(msgspec.json.encode(body), problem.status, named, MEDIA_TYPE)
+    return JsonAnswer(msgspec.json.encode(body), problem.status, named, MEDIA_TYPE)
 
 
 def answer_error(request: Request, error: Exception) -> Response:

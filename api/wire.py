@@ -21,8 +21,8 @@ from engine.limits import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, SECOND_MS, SHOWTIM
 T = TypeVar("T")
 Json = bytes | Mapping[str, Any] | msgspec.Struct
 
-_JSON = b"application/json"
-_JSON_HEADER = (b"content-type", _JSON)
+JSON = "application/json"
+_JSON = JSON.encode()
 _encode = msgspec.json.Encoder().encode
 _PATH_PART = re.compile(r"\.([^.\[\]]+)|\[([^\]]*)\]")
 _NAMED_FIELD = re.compile(r"(?:unknown|required) field `(.*?)`")
@@ -104,13 +104,17 @@ def invalid_parameter(name: str, detail: str) -> InvalidInput:
 class JsonAnswer(Response):
     """An answer of JSON, without Starlette's search for what its headers may lack."""
 
-    media_type = "application/json"
     background = None
 
-    def __init__(self, body: bytes, status: int, headers: Mapping[str, str] | None) -> None:
+    def __init__(
+        self, body: bytes, status: int, headers: Mapping[str, str] | None = None, media_type: str = JSON
+    ) -> None:
         self.body, self.status_code = body, status
         self.raw_headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()]
-        self.raw_headers += ((b"content-length", b"%d" % len(body)), _JSON_HEADER)
+        self.raw_headers += (
+            (b"content-length", b"%d" % len(body)),
+            (b"content-type", media_type.encode()),
+        )
 
 
 def answer(value: Json, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -8,7 +8,7 @@ The plan says where journeys go: `showtimes`, `labels` of their seats in order, 
 import json
 import random
 from collections.abc import Callable, Generator, Iterator, Mapping
-from itertools import count, cycle, islice
+from itertools import cycle, islice
 from typing import Any
 
 Answer = tuple[int, bytes]
@@ -57,9 +57,13 @@ def hot(plan: Mapping[str, Any]) -> Iterator[Journey]:
 
 
 def repeat(plan: Mapping[str, Any]) -> Iterator[Journey]:
-    """Ask for the same again and again: `method`, `path`, `headers`, `body`; the answer must be `status`."""
-    again = request(plan["method"], plan["path"], body=plan.get("body"), **plan.get("headers", {}))
-    return (_one(again, plan["status"]) for _ in count())
+    """Ask for the same again and again: `method`, `path`, `body`; the answer must be `status`.
+
+    `people` are the headers of different callers, who take turns.
+    """
+    people = plan.get("people", [{}])
+    asked = [request(plan["method"], plan["path"], body=plan.get("body"), **headers) for headers in people]
+    return (_one(again, plan["status"]) for again in cycle(asked))
 
 
 def look(plan: Mapping[str, Any]) -> Iterator[Journey]:

@@ -140,9 +140,10 @@ class Stage:
         return Service(name, argv, self.environ(port=port), self.folder, port=port, ready=ready)
 
     def bare(self) -> Service:
-        """Start the route that only decodes and answers."""
+        """Start the route that only decodes and answers, under the very server that the API has."""
         port = free_port(LOCAL, 0)
         argv = ["uvicorn", "loadtests.baselines.bare:app", "--no-access-log", "--log-level", "warning"]
+        argv += ["--http", "api.http_protocol:GuardedProtocol", "--no-proxy-headers", "--no-server-header"]
         return Service("bare", [*argv, "--port", str(port)], self.environ(), self.folder, port=port)
 
     def redis_cpu_s(self) -> float:

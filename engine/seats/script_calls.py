@@ -73,14 +73,14 @@ class ScriptCalls:
             answer = await self._write_once(name, showtime, args, request)
         return answer
 
-    async def _write_once(
+    def _write_once(
         self,
         name: str,
         showtime: int,
         args: Sequence[Argument],
         request: Request | None = None,
         generation: int | None = None,
-    ) -> Answer:
+    ) -> Awaitable[Answer]:
         """Run a writing script with the common arguments: generation (ours if none is given), not_after_ms, request."""
         route: Route = self._route(name, showtime)
         lane, keys = route.lane, route.keys
@@ -97,7 +97,7 @@ class ScriptCalls:
             stamp = lane.generation if generation is None else generation
             return (stamp, lane.now_ms() + limits.CALL_BUDGET_MS, memory, *args)
 
-        return await _called(route, name, keys, arguments, reads=False)
+        return _called(route, name, keys, arguments, reads=False)
 
     async def _read(self, name: str, showtime: int, args: Sequence[Argument]) -> Answer:
         """Run a reading script, after a restore once more; its only common argument is the generation."""
@@ -107,9 +107,9 @@ class ScriptCalls:
             answer = await self._read_once(name, showtime, args)
         return answer
 
-    async def _read_once(self, name: str, showtime: int, args: Sequence[Argument]) -> Answer:
+    def _read_once(self, name: str, showtime: int, args: Sequence[Argument]) -> Awaitable[Answer]:
         route: Route = self._route(name, showtime)
-        return await _called(route, name, route.keys, lambda: (route.lane.generation, *args), reads=True)
+        return _called(route, name, route.keys, lambda: (route.lane.generation, *args), reads=True)
 
     async def _restored(self, showtime: int, answer: Answer) -> None:
         """Restore a showtime, once for all callers that need it now; none of them can cancel it for the others."""

@@ -1,6 +1,6 @@
 """The limit: a bare ASGI callable that decodes the body of a claim and answers, under the same server.
 
-uvicorn loadtests.baselines.bare:app --port 8000 --no-access-log
+uvicorn loadtests.baselines.bare:app --port 8000 --no-access-log --http api.http_protocol:GuardedProtocol
 """
 
 from typing import Any
