@@ -70,6 +70,10 @@ def test_no_python_module_is_dead():
     assert sorted(name_of(paths[name]) for name in dead) == []
 
 
+FRAMEWORKS = ("asyncio.", "HttpToolsProtocol", "RequestResponseCycle", "Starlette")
+"""Bases whose methods a framework calls by itself."""
+
+
 def unnamed_functions(modules: dict[str, ast.Module]) -> list[str]:
     """Give the functions and classes that nothing in the modules names: not in code, not in a string.
 
@@ -98,7 +102,7 @@ def unnamed_functions(modules: dict[str, ast.Module]) -> list[str]:
 
 def _called_by_a_base(tree: ast.Module) -> set[str]:
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-    foreign = [node for node in classes if any(ast.unparse(base).startswith("asyncio.") for base in node.bases)]
+    foreign = [node for node in classes if any(ast.unparse(base).startswith(FRAMEWORKS) for base in node.bases)]
     return {method.name for node in foreign for method in functions(node)}
 
 
