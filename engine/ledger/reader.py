@@ -82,6 +82,7 @@ class FactReader:
         self.worker = worker or uuid4()
         self._gap_s = gap_ms / 1000
         self._turns = turns or Turns()
+        self._turns.readers.append(self.worker)
         self._streams = fact_streams(client)
         self._unseen = UnseenSales(client)
         self.partitions: tuple[int, ...] = ()
@@ -106,7 +107,8 @@ class FactReader:
             server_settings=session_settings(f"{APPLICATION}{self.worker}"),
         )
         await prepare_connection(connection)
-        partitions = Partitions(connection, self.worker, f"{socket.gethostname()}:{os.getpid()}")
+        name = f"{socket.gethostname()}:{os.getpid()}"
+        partitions = Partitions(connection, self.worker, name, self._turns.readers)
         session = _Session(connection, partitions)
         try:
             while True:

@@ -8,15 +8,21 @@ a core of PostgreSQL's to itself.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 from engine import limits
 
 
 class Turns:
-    """Shared by the readers of a process. Courtesy, not correctness: what a reader may commit its own locks say."""
+    """Shared by the readers of a process. Courtesy, not correctness: what a reader may commit its own locks say.
+
+    Attributes:
+        readers: their ids. If the process was frozen and nobody noticed, they go on, and do not end each other.
+    """
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
+        self.readers: list[UUID] = []
 
     @asynccontextmanager
     async def turn(self, facts: int) -> AsyncIterator[None]:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from contextlib import AsyncExitStack
 from functools import partial
 from types import SimpleNamespace
@@ -143,6 +144,23 @@ async def test_a_reader_that_stands_still_holds_off_no_other_of_its_worker(world
     assert await world.fetch("SELECT showtime_id FROM facts") == [(OTHER_SHOWTIME,)]
     thaw.set()
     await world.drained()
+
+
+@pytest.mark.usefixtures("_quick_beats")
+async def test_readers_of_a_worker_that_was_frozen_do_not_end_each_other(world, two_readers):
+    """Nobody else noticed that the process stood still: both go on with their sessions and partitions."""
+    sessions = "SELECT id, backend FROM workers ORDER BY id"
+    before = await world.fetch(sessions)
+    seen_at = await world.fetch("SELECT max(seen_at) FROM workers")
+    # The whole process stands still, longer than a worker may be silent.
+    time.sleep(2)
+    await eventually(lambda: beaten_since(world, *seen_at[0]))
+    assert await world.fetch(sessions) == before
+
+
+async def beaten_since(world, at):
+    """Whether both readers have beaten since a moment."""
+    return await world.fetch("SELECT count(*) FROM workers WHERE seen_at > $1", at) == [(2,)]
 
 
 @pytest.mark.usefixtures("_quick_beats")

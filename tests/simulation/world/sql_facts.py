@@ -275,7 +275,7 @@ def remove_worker(t, session, id):
 
 
 def remove_stale_workers(t, session, but, stale_ms):
-    stale = [id for id, row in t.workers.items() if id != but and row["seen_at"] < t.clock - ms(stale_ms)]
+    stale = [id for id, row in t.workers.items() if id not in but and row["seen_at"] < t.clock - ms(stale_ms)]
     for id in stale:
         del t.write("workers")[id]
     return [Row(id=id) for id in stale]
