@@ -148,19 +148,32 @@ async def test_a_reader_that_stands_still_holds_off_no_other_of_its_worker(world
 
 @pytest.mark.usefixtures("_quick_beats")
 async def test_readers_of_a_worker_that_was_frozen_do_not_end_each_other(world, two_readers):
-    """Nobody else noticed that the process stood still: both go on with their sessions and partitions."""
-    sessions = "SELECT id, backend FROM workers ORDER BY id"
-    before = await world.fetch(sessions)
-    seen_at = await world.fetch("SELECT max(seen_at) FROM workers")
+    """Nobody else noticed that the process stood still: who beats first leaves the other its session and its batch."""
+    (first, _), (second, thaw) = two_readers
+    (entry,) = await world.append(*numbered([ended_fact(8, [1], OTHER_SHOWTIME)]))
+    position = FactStreams(world.redis).position
+    await eventually(lambda: is_pending(position, entry))
+    backend = "SELECT backend FROM workers WHERE id = $1"
+    session = await world.fetch(backend, second.worker)
     # The whole process stands still, longer than a worker may be silent.
     time.sleep(2)
-    await eventually(lambda: beaten_since(world, *seen_at[0]))
-    assert await world.fetch(sessions) == before
+    beat = "SELECT seen_at > clock_timestamp() - interval '1 s' FROM workers WHERE id = $1"
+    await eventually(lambda: are_rows(world, [(True,)], beat, first.worker))
+    await asyncio.sleep(0.3)
+    assert await world.fetch(backend, second.worker) == session
+    thaw.set()
+    await world.drained(OTHER_SHOWTIME)
+    assert await world.fetch(backend, second.worker) == session
 
 
-async def beaten_since(world, at):
-    """Whether both readers have beaten since a moment."""
-    return await world.fetch("SELECT count(*) FROM workers WHERE seen_at > $1", at) == [(2,)]
+async def is_pending(position, entry):
+    """Whether the reader of OTHER_SHOWTIME's partition has an entry in its hands."""
+    return (await position(partition_of(OTHER_SHOWTIME))).first_pending == entry
+
+
+async def are_rows(world, rows, sql, *values):
+    """Whether a statement gives these rows."""
+    return await world.fetch(sql, *values) == rows
 
 
 @pytest.mark.usefixtures("_quick_beats")
