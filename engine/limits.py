@@ -192,6 +192,11 @@ KEYS_OUTLIVE_SHOW_MS = DAY_MS
 ARCHIVE_AFTER_MS = 30 * DAY_MS
 """So long after its end an EXPIRED or CANCELLED booking loses its seats in the ledger; money for it then goes back."""
 FACTS_PER_BATCH_MAX = 500
+FACTS_WITHOUT_TURN_MIN = 50
+"""So many facts in one transaction are worth a core of PostgreSQL's beside another reader's."""
+TURN_WAIT_MAX_MS = 250
+"""So long a reader lets another one of its process go first with few facts."""
+FACT_READERS_CEILING = 16
 LAPSES_PER_CALL_MAX = 100
 HOLDS_ENDED_PER_CALL_MAX = 25
 """Holds of a cancelled showtime that one call ends; each may write a fact."""
@@ -415,6 +420,9 @@ assert OUTCOME_POLL_MS < WEBHOOK_WAIT_MS < CAPTURE_SETTLE_AFTER_MS
 assert CALL_BUDGET_MS < WEBHOOK_WAIT_MS
 assert 2 * LOAD_BEAT_MS < LOAD_NONCE_TTL_MS < LOAD_WAIT_MS, "who waits for a load that died, loads"
 assert FACTS_READ_BLOCK_MS <= WORKER_BEAT_MS
+assert TURN_WAIT_MAX_MS <= WORKER_BEAT_MS
+assert FACTS_WITHOUT_TURN_MIN <= FACTS_PER_BATCH_MAX
+assert FACT_READERS_CEILING <= PARTITIONS
 assert WORKER_BEAT_MS * 5 <= WORKER_STALE_MS
 assert CALL_BUDGET_MS <= LANE_SILENT_TICKS_MAX * LANE_TICK_MS, "a call is given up only when it can no longer run"
 assert LANE_BACKOFF_MIN_MS < LANE_BACKOFF_MAX_MS

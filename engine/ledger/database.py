@@ -22,6 +22,7 @@ log = structlog.get_logger()
 
 ACQUIRE_TIMEOUT_S = 3.0
 COMMAND_TIMEOUT_S = 5.0
+JSONB_VERSION = b"\x01"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Isolation = Literal["read_committed", "repeatable_read"]
@@ -64,8 +65,13 @@ def storable(text: str) -> str:
 
 async def prepare_connection(connection: Any) -> None:
     """Teach a new connection that jsonb is Python data."""
+    # COPY takes binary only: the format's version, then the text.
     await connection.set_type_codec(
-        "jsonb", schema="pg_catalog", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads
+        "jsonb",
+        schema="pg_catalog",
+        format="binary",
+        encoder=lambda value: JSONB_VERSION + orjson.dumps(value),
+        decoder=lambda raw: orjson.loads(raw[len(JSONB_VERSION) :]),
     )
 
 

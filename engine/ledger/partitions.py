@@ -6,6 +6,7 @@ another worker ends its session, so that what it may still try to commit is refu
 
 import math
 import random
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -23,12 +24,20 @@ APPLICATION = "seatlock-worker-"
 
 
 class Partitions:
-    """The partitions of one worker, on its own session. PostgreSQL's errors rise from every method."""
+    """The partitions of one worker, on its own session. PostgreSQL's errors rise from every method.
 
-    def __init__(self, connection: Any, worker: UUID, name: str) -> None:
+    Args:
+        connection: the session that commits.
+        worker: whose they are; a process with several readers is several workers here.
+        name: of the process, for operators.
+        ours: workers of this process. When it was frozen all of them are late, and none ends another for it.
+    """
+
+    def __init__(self, connection: Any, worker: UUID, name: str, ours: Sequence[UUID]) -> None:
         self._connection = connection
         self._worker = worker
         self._name = name
+        self._ours = ours
         self._owned: list[int] = []
 
     @property
@@ -66,7 +75,7 @@ class Partitions:
         await self._connection.execute(query("remove_worker"), self._worker)
 
     async def _end_frozen(self) -> None:
-        stale = await self._connection.fetch(query("remove_stale_workers"), self._worker, WORKER_STALE_MS)
+        stale = await self._connection.fetch(query("remove_stale_workers"), self._ours, WORKER_STALE_MS)
         if stale:
             names = [f"{APPLICATION}{row['id']}" for row in stale]
             ended = await self._connection.fetchval(query("end_sessions"), names)

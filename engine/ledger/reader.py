@@ -1,4 +1,8 @@
-"""The one reader of each partition: stream -> batch -> transaction -> COMMIT -> wake-up -> XACK -> trim."""
+"""The one reader of each partition: stream -> batch -> transaction -> COMMIT -> wake-up -> XACK -> trim.
+
+A worker has several, each with a session and a share of the partitions of its own, as those of other workers are: while
+PostgreSQL works on one's batch, Python decodes another's.
+"""
 
 import asyncio
 import os
@@ -26,6 +30,7 @@ from engine.ledger.outcomes import publish_outcomes
 from engine.ledger.partitions import APPLICATION, Partitions
 from engine.ledger.projector import Describe, Projection, close_gap, project, set_aside_entry
 from engine.ledger.spread_streams import fact_streams
+from engine.ledger.turns import Turns
 from engine.ledger.unseen_sales import UnseenSales
 
 log = structlog.get_logger()
@@ -50,14 +55,15 @@ class _Session:
 
 
 class FactReader:
-    """Reads the facts of this worker's share of the partitions into the ledger.
+    """Reads the facts of its share of the partitions into the ledger.
 
     Args:
         database_url: PostgreSQL; the reader has a session of its own, whose locks say what it may read.
         client: made by `open_redis`.
         describe: knows the layouts.
-        worker: the id of this process's worker.
+        worker: the id under which this reader takes its share.
         gap_ms: how long a fact may wait for those before it.
+        turns: shared by the readers of one process.
     """
 
     def __init__(
@@ -68,12 +74,15 @@ class FactReader:
         *,
         worker: UUID | None = None,
         gap_ms: int = limits.FACT_GAP_MS,
+        turns: Turns | None = None,
     ) -> None:
         self._database_url = database_url
         self._redis = client
         self._describe = describe
         self.worker = worker or uuid4()
         self._gap_s = gap_ms / 1000
+        self._turns = turns or Turns()
+        self._turns.readers.append(self.worker)
         self._streams = fact_streams(client)
         self._unseen = UnseenSales(client)
         self.partitions: tuple[int, ...] = ()
@@ -98,7 +107,8 @@ class FactReader:
             server_settings=session_settings(f"{APPLICATION}{self.worker}"),
         )
         await prepare_connection(connection)
-        partitions = Partitions(connection, self.worker, f"{socket.gethostname()}:{os.getpid()}")
+        name = f"{socket.gethostname()}:{os.getpid()}"
+        partitions = Partitions(connection, self.worker, name, self._turns.readers)
         session = _Session(connection, partitions)
         try:
             while True:
@@ -127,7 +137,7 @@ class FactReader:
             await asyncio.sleep(RETRY_S)
 
     async def _beat(self, session: _Session) -> None:
-        session.next_beat = time.monotonic() + limits.WORKER_BEAT_MS / 1000
+        session.next_beat = session.next_sign = time.monotonic() + limits.WORKER_BEAT_MS / 1000
         taken, given = await session.partitions.rebalance()
         self._streams.leave(given)
         for partition in given:
@@ -162,7 +172,10 @@ class FactReader:
         await self._unseen.look(session.connection)
 
     async def _give_sign(self, session: _Session) -> None:
-        """Beat amid many small steps: on a slow line all of them take longer than a worker may be silent."""
+        """Beat, if it is time, amid what may take longer than a worker may be silent.
+
+        Not after every batch: each beat is a COMMIT of its own, which waits for the disk as the batch's did.
+        """
         if time.monotonic() >= session.next_sign:
             session.next_sign = time.monotonic() + limits.WORKER_BEAT_MS / 1000
             await session.partitions.beat()
@@ -209,9 +222,11 @@ class FactReader:
                 if (fact.showtime, fact.generation) in places
             ]
             if facts:
-                await self._settle(session, await project(session.connection, facts + waiting, self._describe))
+                async with self._turns.turn(len(facts)):
+                    projection = await project(session.connection, facts + waiting, self._describe)
+                await self._settle(session, projection)
             # A long backlog must not look like a frozen worker.
-            await session.partitions.beat()
+            await self._give_sign(session)
 
     async def _decode(self, session: _Session, entries: Sequence[Entry]) -> list[Fact]:
         facts = []

@@ -13,6 +13,7 @@ from engine.ledger.ledger import Ledger
 from engine.ledger.outcomes import Outcomes
 from engine.ledger.reader import FactReader
 from engine.ledger.restore import Restorer
+from engine.ledger.turns import Turns
 from engine.orders.belongings import Belongings
 from engine.orders.bookings import Bookings
 from engine.orders.payments import Payments
@@ -39,6 +40,7 @@ SETTINGS = SimpleNamespace(
 REFUND_RETRY_MIN_MS = 500
 TICK_MS = 2_500
 """How often duties look; more seldom than in the engine, since looking in vain takes most of a story's time."""
+READERS = 2
 SCRIPTS = load_scripts((7,))
 LAYOUT_ID = 1
 TIER, PRICE_MINOR = "REGULAR", 5_000_000
@@ -94,22 +96,24 @@ class Api(Parts):
 
 
 class Worker(Parts):
-    """A worker: the reader, and the duties of engine/worker.py that decide about seats and money."""
+    """A worker: two readers, and the duties of engine/worker.py that decide about seats and money."""
 
     async def work(self):
         """Run until the process is killed."""
         await self.open()
-        number = UUID(int=self.world.rng.getrandbits(128))
-        self.reader = FactReader("", self.redis, layout_reader(self.catalogue), worker=number)
+        turns, describe = Turns(), layout_reader(self.catalogue)
+        numbers = [UUID(int=self.world.rng.getrandbits(128)) for _ in range(READERS)]
+        readers = [FactReader("", self.redis, describe, worker=number, turns=turns) for number in numbers]
         duties = Duties(
             self.ledger,
             self.seats,
             self.restorer,
             self.redis,
             self.payments.settle_capture,
-            lambda: self.reader.partitions,
+            lambda: [partition for reader in readers for partition in reader.partitions],
         )
-        self.process.run(self.reader.run())
+        for reader in readers:
+            self.process.run(reader.run())
         for duty in (
             duties.expire_holds,
             duties.rebuild_showtimes,

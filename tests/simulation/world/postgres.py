@@ -153,6 +153,9 @@ class Session:
 
     execute = fetch
 
+    async def copy_records_to_table(self, table, *, records, columns):
+        await self._run_named(f"copy_{table}", getattr(sql_facts, f"copy_{table}"), (records, columns))
+
     async def set_type_codec(self, *_, **__):
         """Values need no coding here."""
 
@@ -175,6 +178,9 @@ class Session:
         if text not in statements():
             self.server.world.crashed("statement", f"the simulated ledger does not know:\n{text}")
         name, function, own = statements()[text]
+        return self._run_named(name, function, args, own=own)
+
+    def _run_named(self, name, function, args, *, own=False):
         if self.view is not None and self.began_with is None:
             self.began_with = name
         return self.process.io(("postgres", name), lambda: self._run(function, own, args), self.broken)

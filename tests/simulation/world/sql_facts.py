@@ -1,10 +1,13 @@
 """Statements of `sql/queries/` about facts, tickets, rebuilds, lives, workers; each function bears its file's name.
 
+Those that begin with `copy_` are what COPY does to a table.
+
 Those of `SESSION` have an effect beyond the transaction: they get the session that runs them, too.
 """
 
 from asyncpg import UniqueViolationError
 
+from engine.ledger.bookkeeping import FACT_COLUMNS, TICKET_COLUMNS
 from tests.simulation.world.tables import Row, ms
 
 LIVE = ("SOLD", "USED")
@@ -38,8 +41,9 @@ def list_fact_names(t, showtimes, generations, seqs):
     ]
 
 
-def insert_facts(t, *columns):
-    for showtime, generation, seq, kind, business_id, _, _ in zip(*columns, strict=True):
+def copy_facts(t, records, columns):
+    assert columns == FACT_COLUMNS
+    for showtime, generation, seq, kind, business_id, _, _ in records:
         if (showtime, generation, seq) in t.facts:
             raise UniqueViolationError("facts_pkey")
         t.put("facts", (showtime, generation, seq), Row(kind=kind, business_id=business_id))
@@ -74,8 +78,9 @@ def lock_generations(t, lock):
 # --- Tickets
 
 
-def insert_tickets(t, *columns):
-    for row in zip(*columns, strict=True):
+def copy_tickets(t, records, columns):
+    assert columns == TICKET_COLUMNS
+    for row in records:
         id, showtime, index, seat, tier, booking, gateway, session, sale, subject, price, currency, status, at, due = (
             row
         )
@@ -274,7 +279,7 @@ def remove_worker(t, session, id):
 
 
 def remove_stale_workers(t, session, but, stale_ms):
-    stale = [id for id, row in t.workers.items() if id != but and row["seen_at"] < t.clock - ms(stale_ms)]
+    stale = [id for id, row in t.workers.items() if id not in but and row["seen_at"] < t.clock - ms(stale_ms)]
     for id in stale:
         del t.write("workers")[id]
     return [Row(id=id) for id in stale]

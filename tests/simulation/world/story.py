@@ -144,7 +144,7 @@ POINTS = (
     ("redis", "XREADGROUP"),
     ("redis", "PIPELINE"),
     ("postgres", "insert_capture"),
-    ("postgres", "insert_tickets"),
+    ("postgres", "copy_tickets"),
     ("postgres", "insert_payment"),
     ("postgres", "take_back_tickets"),
     ("postgres", "COMMIT insert_payment_event"),

@@ -72,6 +72,7 @@ def test_a_secret_may_lie_in_a_file(tmp_path, name):
         ({"SEATLOCK_DATABASE_URL": "s3cret"}, "SEATLOCK_DATABASE_URL must begin with postgresql:// or postgres://$"),
         ({"SEATLOCK_TOKEN_TTL_S": "0"}, "SEATLOCK_TOKEN_TTL_S must be between 1 and "),
         ({"SEATLOCK_DATABASE_POOL_MAX": "0"}, "SEATLOCK_DATABASE_POOL_MAX must be between 1 and 1000"),
+        ({"SEATLOCK_FACT_READERS": "0"}, "SEATLOCK_FACT_READERS must be between 1 and 16"),
         ({"SEATLOCK_TOKEN_SECRET_FILE": "/nowhere/secret"}, "SEATLOCK_TOKEN_SECRET_FILE: cannot read /nowhere/secret"),
         ({"SEATLOCK_SEATS_PER_HOLD_MAX": "19"}, "SEATLOCK_SEATS_PER_HOLD_MAX must be between 1 and 18"),
         ({"SEATLOCK_HOLD_TTL_S": "0"}, "SEATLOCK_HOLD_TTL_S must be between 1 and 86400"),
