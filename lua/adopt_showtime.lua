@@ -1,7 +1,7 @@
 --[[
 Take a showtime over into a new generation, when its data was proved complete up to a seq.
 
-KEYS     meta sold locked blocked owners holds deadlines customers checkouts request
+KEYS     meta seats deadlines checkouts request
 ARGV     1 new generation  2 not_after_ms  3 request  4 old generation  5 old seq  6 fence: owner numbers begin anew,
          for those of claims that Redis may have lost must never be given again
 RETURNS  too_late
@@ -18,10 +18,7 @@ COST     O(1)
 -- include: intact
 
 -- names
-local keys = {
-  meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], owners = KEYS[5], holds = KEYS[6],
-  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], request = KEYS[10],
-}
+local keys = {meta = KEYS[1], seats = KEYS[2], deadlines = KEYS[3], checkouts = KEYS[4], request = KEYS[5]}
 local generation, not_after_ms, request_text = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local old_generation, old_seq, fence = ARGV[4], ARGV[5], ARGV[6]
 
@@ -34,15 +31,15 @@ local replay = request.recall(keys.request, request_text, now_ms)
 if replay then
   return replay
 end
-local fields = redis.pcall('HMGET', keys.meta, 'generation', 'seq', 'seats', 'version')
+local fields = redis.pcall('HMGET', keys.meta, 'generation', 'seq', 'seats_count', 'version')
 if fields.err then
   return {'damaged', now_ms}
 end
-local stamp, seq, seats, version = fields[1], fields[2], tonumber(fields[3]), tonumber(fields[4])
+local stamp, seq, seats_count, version = fields[1], fields[2], tonumber(fields[3]), tonumber(fields[4])
 if not stamp and not fields[3] then
   return {'not_loaded', now_ms}
 end
-if not (stamp and seq and seats and version) or not intact.check(keys, seats) then
+if not (stamp and seq and seats_count and version) or not intact.check(keys, seats_count) then
   return {'damaged', now_ms}
 end
 if stamp ~= old_generation or seq ~= old_seq then
@@ -52,7 +49,9 @@ end
 local grown = math.max(now_ms, version + redis.call('ZCARD', keys.deadlines) + 1)
 
 -- change
-redis.call('HDEL', keys.meta, 'generation')
+-- A deletion first: at maxmemory it lets the rest follow. Not of a field that is there: it would come back as the last
+-- one, and every look at it would pass all holds.
+redis.call('HDEL', keys.meta, 'none')
 redis.call('HSET', keys.meta, 'generation', generation, 'seq', 0, 'version', grown, 'fence', fence)
 
 -- answer

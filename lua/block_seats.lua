@@ -1,7 +1,7 @@
 --[[
 Take seats out of sale for staff, all or nothing, or give blocked ones back.
 
-KEYS     meta sold locked blocked owners holds deadlines customers checkouts facts request
+KEYS     meta seats deadlines checkouts facts request
 ARGV     1 generation  2 not_after_ms  3 request  4 mode: block or unblock  5 evict 0 or 1: end live holds in the way
          6.. seats
 RETURNS  too_late
@@ -26,8 +26,7 @@ COST     O(seats given + seats of the holds ended)
 
 -- names
 local keys = {
-  meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], owners = KEYS[5], holds = KEYS[6],
-  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], facts = KEYS[10], request = KEYS[11],
+  meta = KEYS[1], seats = KEYS[2], deadlines = KEYS[3], checkouts = KEYS[4], facts = KEYS[5], request = KEYS[6],
 }
 local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
 local blocking, evict = ARGV[4] == 'block', ARGV[5] == '1'
@@ -45,7 +44,7 @@ end
 local seats = seat_map.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
 local lapsed, evicted = {}, {}
 if blocking then
-  local verdict = takeover.judge(keys, seats, '', meta.policy, now_ms)
+  local verdict = takeover.judge(keys, meta, seats, '', now_ms)
   if not verdict then
     return {'damaged', now_ms}
   end
@@ -55,7 +54,7 @@ if blocking then
   end
   lapsed, evicted = verdict.lapsed, verdict.live
 else
-  seats = seat_look.marked(keys.blocked, seats)
+  seats = seat_look.marked(keys.seats, meta.seats, formats.BLOCKED_MAP, seats)
 end
 
 -- change
@@ -69,7 +68,7 @@ for _, hold in ipairs(evicted) do
   end_hold.cancel(keys, meta, generation, hold, now_ms, 'staff', trace)
 end
 if #seats > 0 then
-  seat_map.set(keys.blocked, keys.owners, seat_look.runs(seats), blocking and 1 or 0,
+  seat_map.set(keys.seats, meta.seats, formats.BLOCKED_MAP, seat_look.runs(seats), blocking and 1 or 0,
     struct.pack(formats.OWNER, blocking and formats.BLOCKED or 0))
   meta.version = meta.version + 1
   showtime.save(keys.meta, meta)

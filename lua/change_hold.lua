@@ -1,7 +1,7 @@
 --[[
 Add seats to a live hold and take seats off it, all or nothing; its deadline stays.
 
-KEYS     meta sold locked blocked owners holds deadlines customers checkouts facts lapses request
+KEYS     meta seats deadlines checkouts facts lapses request
 ARGV     1 generation  2 not_after_ms  3 request  4 owner  5 claimed_at_ms  6 subject  7 count of seats to add
          8.. seats to add, then seats to remove; a seat in both is removed
 RETURNS  too_late
@@ -36,9 +36,8 @@ COST     O(seats of the hold + seats given + seats of the holds taken over)
 
 -- names
 local keys = {
-  meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], owners = KEYS[5], holds = KEYS[6],
-  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], facts = KEYS[10], lapses = KEYS[11],
-  request = KEYS[12],
+  meta = KEYS[1], seats = KEYS[2], deadlines = KEYS[3], checkouts = KEYS[4], facts = KEYS[5], lapses = KEYS[6],
+  request = KEYS[7],
 }
 local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
 local owner, claimed_at_ms, subject, add_count = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
@@ -59,14 +58,14 @@ if refusal then
 end
 local rules = meta.policy
 local hold
-hold, refusal = holds.own(keys.holds, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
+hold, refusal = holds.own(keys.meta, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
 if refusal then
   return refusal
 end
 if hold.payment_open == 1 then
   return {'payment_open', now_ms}
 end
-if not end_hold.sound(keys.owners, hold) then
+if not end_hold.sound(keys, meta, hold) then
   return {'damaged', now_ms}
 end
 local add = seat_map.read(ARGV, FIRST_SEAT, FIRST_SEAT + add_count - 1, meta.seats)
@@ -88,7 +87,7 @@ end
 table.sort(kept)
 local lapsed = {}
 if #added > 0 then
-  local verdict = takeover.judge(keys, added, subject, rules, now_ms)
+  local verdict = takeover.judge(keys, meta, added, subject, now_ms)
   if not verdict then
     return {'damaged', now_ms}
   end
@@ -101,8 +100,8 @@ end
 if #added > 0 and #kept > rules.seats_per_hold_max then
   return {'too_many_seats', now_ms, rules.seats_per_hold_max}
 end
-local customer = customer_record.read(redis.call('HGET', keys.customers, hold.subject))
-local mine = customer_holds.read(keys, customer, rules, now_ms)
+local customer = customer_record.find(keys.meta, hold.subject)
+local mine = customer_holds.read(keys, meta, customer, now_ms)
 if not mine then
   return {'damaged', now_ms}
 end
@@ -117,13 +116,14 @@ end
 -- change
 if #added + #removed > 0 then
   hold.seats = kept
-  holds.save(keys.holds, hold)
+  holds.save(keys.meta, hold)
   for _, gone in ipairs(lapsed) do
     end_hold.expire(keys, meta, generation, gone, now_ms, 'payment_timeout', request.trace(request_text))
   end
-  seat_map.set(keys.locked, keys.owners, seat_look.runs(removed), 0, formats.NOBODY)
-  seat_map.set(keys.locked, keys.owners, seat_look.runs(added), 1, struct.pack(formats.OWNER, hold.owner))
-  customer_record.change(keys.customers, hold.subject, hold.owner, #kept, 0)
+  local cell = struct.pack(formats.OWNER, hold.owner)
+  seat_map.set(keys.seats, meta.seats, formats.LOCKED_MAP, seat_look.runs(removed), 0, formats.NOBODY)
+  seat_map.set(keys.seats, meta.seats, formats.LOCKED_MAP, seat_look.runs(added), 1, cell)
+  customer_record.change(keys.meta, hold.subject, hold.owner, #kept, 0)
   meta.version = meta.version + 1
   showtime.save(keys.meta, meta)
 end

@@ -1,7 +1,7 @@
 --[[
 Change a showtime's rules and the end of its keys; deadlines already given stay.
 
-KEYS     meta sold locked blocked owners holds deadlines customers checkouts request
+KEYS     meta seats deadlines checkouts request
 ARGV     1 generation  2 not_after_ms  3 request  4.. the 11 policy numbers (include/policy.lua)
 RETURNS  too_late
          replayed, the first answer | idempotency_key_reused
@@ -19,10 +19,7 @@ COST     O(1)
 -- include: intact
 
 -- names
-local keys = {
-  meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], owners = KEYS[5], holds = KEYS[6],
-  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], request = KEYS[10],
-}
+local keys = {meta = KEYS[1], seats = KEYS[2], deadlines = KEYS[3], checkouts = KEYS[4], request = KEYS[5]}
 local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
 local FIRST_NUMBER = 4
 
@@ -38,8 +35,8 @@ end
 local packed = policy.pack(ARGV, FIRST_NUMBER)
 
 -- change
--- A deletion first: at maxmemory it lets the rest follow.
-redis.call('HDEL', keys.meta, 'policy')
+-- A deletion first: at maxmemory it lets the rest follow. Of no field that is there; see adopt_showtime.lua.
+redis.call('HDEL', keys.meta, 'none')
 redis.call('HSET', keys.meta, 'policy', packed)
 meta.version = meta.version + 1
 showtime.save(keys.meta, meta)

@@ -1,7 +1,7 @@
 --[[
 Turn a held hold into a booking under the same id, with the buyer, the prices of this moment and one new deadline.
 
-KEYS     meta holds deadlines checkouts lapses request
+KEYS     meta deadlines checkouts lapses request
 ARGV     1 generation  2 not_after_ms  3 request  4 owner  5 claimed_at_ms  6 subject  7 checkout (JSON text)
 RETURNS  too_late
          replayed, the first answer | idempotency_key_reused
@@ -24,9 +24,7 @@ COST     O(seats of the hold)
 -- include: hold_answer
 
 -- names
-local keys = {
-  meta = KEYS[1], holds = KEYS[2], deadlines = KEYS[3], checkouts = KEYS[4], lapses = KEYS[5], request = KEYS[6],
-}
+local keys = {meta = KEYS[1], deadlines = KEYS[2], checkouts = KEYS[3], lapses = KEYS[4], request = KEYS[5]}
 local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
 local owner, claimed_at_ms, subject, checkout = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 
@@ -41,7 +39,7 @@ if not intact.check(keys, meta.seats) then
 end
 local rules = meta.policy
 local hold
-hold, refusal = holds.own(keys.holds, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
+hold, refusal = holds.own(keys.meta, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
 if refusal then
   return refusal
 end
@@ -58,7 +56,7 @@ end
 -- change
 hold.status = 'P'
 hold.deadline_ms = math.min(now_ms + rules.payment_ttl_ms, hold.claimed_at_ms + rules.claim_max_ms)
-holds.save(keys.holds, hold)
+holds.save(keys.meta, hold)
 redis.call('HSET', keys.checkouts, hold.owner, checkout)
 deadlines.set(keys.deadlines, keys.lapses, keys.meta, meta, hold.owner, hold.deadline_ms)
 

@@ -1,7 +1,7 @@
 --[[
 Claim seats for a customer: all of them, or none.
 
-KEYS     meta sold locked blocked owners holds deadlines customers checkouts facts lapses request
+KEYS     meta seats deadlines checkouts facts lapses request
 ARGV     1 generation  2 not_after_ms  3 request  4 subject (16 bytes), and behind it the rule of
          cool-downs (formats.COOL_DOWN) where they apply  5.. seats
 RETURNS  too_late
@@ -17,8 +17,8 @@ RETURNS  too_late
          claimed, the hold answer (include/hold_answer.lua)
 RAISES   OOM at maxmemory, before anything changed; an index that is no seat of the showtime, or comes twice
 EMITS    booking_expired, for each lapsed booking that is taken over
-COST     O(seats asked + seats of the holds taken over). A claim of free seats by a new customer takes 11 commands
-         beside the clock's, and makes few functions: what other cases need is included inside their blocks.
+COST     O(seats asked + seats of the holds taken over). A claim of free neighbouring seats by a new customer takes
+         8 commands beside the clock's, and makes few functions: what other cases need is included inside their blocks.
 ]]
 -- include: clock
 -- include: formats
@@ -26,8 +26,7 @@ COST     O(seats asked + seats of the holds taken over). A claim of free seats b
 -- include: hold_answer
 
 -- names
-local meta_key, sold_key, locked_key, blocked_key, owners_key, holds_key, deadlines_key, customers_key, checkouts_key,
-  facts_key, lapses_key, request_key = unpack(KEYS)
+local meta_key, seats_key, deadlines_key, checkouts_key, facts_key, lapses_key, request_key = unpack(KEYS)
 local generation, not_after_ms, request_text, subject = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local FIRST_SEAT = 5
 local rule = ''
@@ -47,8 +46,9 @@ if request_text ~= '' then
     return replay
   end
 end
-local status, stamp, seats_count, version, fence, next_lapse_ms, packed = unpack(redis.pcall('HMGET', meta_key,
-  'status', 'generation', 'seats', 'version', 'fence', 'next_lapse_ms', 'policy'))
+local status, stamp, seats_count, version, fence, next_lapse_ms, packed, record, lapses = unpack(redis.pcall('HMGET',
+  meta_key, 'status', 'generation', 'seats_count', 'version', 'fence', 'next_lapse_ms', 'policy',
+  formats.CUSTOMER_FIELD .. subject, formats.LAPSES_FIELD .. subject))
 local hold_ttl_ms, hold_max_ms, seats_per_hold_max, seats_per_customer_max, sales_open_ms, sales_stop_ms, _
 if status == 'open' and stamp == generation and packed and #packed == formats.POLICY_BYTES then
   hold_ttl_ms, _, hold_max_ms, _, seats_per_hold_max, _, seats_per_customer_max, sales_open_ms, sales_stop_ms =
@@ -59,18 +59,12 @@ if not hold_ttl_ms or now_ms < sales_open_ms or now_ms >= sales_stop_ms then
   local meta, refusal = showtime.enter(meta_key, generation, now_ms)
   return refusal or showtime.closed(meta, now_ms) or {'damaged', now_ms}
 end
--- Every key written below is touched here, or as long as one can go back: a lost or mistyped one must not be met
--- halfway.
-local record, customers_end, lapses = unpack(redis.pcall('HMGET', customers_key, subject, '0',
-  formats.LAPSES_FIELD .. subject))
-if customers_end ~= ''
-  or redis.pcall('EXISTS', sold_key, blocked_key, checkouts_key, holds_key, deadlines_key) ~= 5
-  or redis.pcall('GETBIT', locked_key, seats_count) ~= 1 then
-  return {'damaged', now_ms}
-end
 seats_count, version, fence, next_lapse_ms =
   tonumber(seats_count), tonumber(version), tonumber(fence), tonumber(next_lapse_ms)
-if not (seats_count and version and fence and next_lapse_ms) then
+-- Every key written below is touched here, or as long as one can go back: a lost or mistyped one must not be met
+-- halfway.
+if not (seats_count and version and fence and next_lapse_ms)
+  or redis.pcall('EXISTS', deadlines_key, checkouts_key) ~= 2 then
   return {'damaged', now_ms}
 end
 local deadline_ms = now_ms + hold_ttl_ms
@@ -89,7 +83,7 @@ local seats, runs = seat_map.read(ARGV, FIRST_SEAT, #ARGV, seats_count)
 if #seats > seats_per_hold_max then
   return {'too_many_seats', now_ms, seats_per_hold_max}
 end
-local free = seat_map.all(owners_key, runs, formats.NOBODY)
+local free = seat_map.all(seats_key, seats_count, runs, formats.NOBODY)
 local meta, keys, lapsed
 if not free or record then
   -- include: showtime
@@ -100,9 +94,8 @@ if not free or record then
   -- include: intact
   -- include: takeover
   keys = {
-    meta = meta_key, sold = sold_key, locked = locked_key, blocked = blocked_key, owners = owners_key,
-    holds = holds_key, deadlines = deadlines_key, customers = customers_key, checkouts = checkouts_key,
-    facts = facts_key, lapses = lapses_key,
+    meta = meta_key, seats = seats_key, deadlines = deadlines_key, checkouts = checkouts_key, facts = facts_key,
+    lapses = lapses_key,
   }
   if not intact.check(keys, seats_count) then
     return {'damaged', now_ms}
@@ -112,10 +105,9 @@ if not free or record then
   if refusal then
     return refusal
   end
-  local rules = meta.policy
-  local verdict = takeover.judge(keys, seats, subject, rules, now_ms)
+  local verdict = takeover.judge(keys, meta, seats, subject, now_ms)
   local customer = customer_record.read(record)
-  local mine = customer_holds.read(keys, customer, rules, now_ms)
+  local mine = customer_holds.read(keys, meta, customer, now_ms)
   if not verdict or not mine then
     return {'damaged', now_ms}
   end
@@ -123,7 +115,7 @@ if not free or record then
     deadlines.mend(deadlines_key, lapses_key, meta_key, meta, verdict.capped)
     return takeover.refusal(verdict.taken, now_ms)
   end
-  if #mine.live >= rules.holds_per_customer_max then
+  if #mine.live >= meta.policy.holds_per_customer_max then
     return {'hold_limit', now_ms, unpack(customer_holds.names(mine.live))}
   end
   local left = seats_per_customer_max - customer.bought - mine.seats
@@ -137,19 +129,34 @@ end
 
 -- change
 local owner = fence + 1
--- Tried before all else: at maxmemory Redis refuses the first write, and with it the whole claim; a key of another type
--- and a number that somebody has are damage. Nothing has changed then.
-local tried = redis.pcall('HSETNX', holds_key, owner, struct.pack(formats.HOLD .. string.rep(formats.HOLD_SEAT, #seats),
-  subject, now_ms, 'H', 0, 0, 0, unpack(seats)))
-if tried == 1 then
-  tried = redis.pcall('ZADD', deadlines_key, 'NX', deadline_ms, owner)
-  if tried ~= 1 then
-    redis.pcall('HDEL', holds_key, owner)
-  end
+-- Tried before all else: at maxmemory Redis refuses the first write, and with it the whole claim. A map without its
+-- sentinel, a key of another type and a number that somebody has are damage. What was tried is taken back then.
+-- The usual one run at once, so that the table need not grow.
+local marking = {'GET', 'u1', seat_map.bit(formats.LOCKED_MAP, seats_count, seats_count),
+  'SET', 'u' .. runs[2], seat_map.bit(formats.LOCKED_MAP, seats_count, runs[1]), 2 ^ runs[2] - 1}
+for i = 3, #runs, 2 do
+  local size = #marking
+  marking[size + 1], marking[size + 2] = 'SET', 'u' .. runs[i + 1]
+  marking[size + 3] = seat_map.bit(formats.LOCKED_MAP, seats_count, runs[i])
+  marking[size + 4] = 2 ^ runs[i + 1] - 1
 end
-if tried ~= 1 then
-  local full = type(tried) == 'table' and not string.find(tried.err, 'WRONGTYPE', 1, true)
-  return full and tried or {'damaged', now_ms}
+local was = redis.pcall('BITFIELD', seats_key, unpack(marking))
+if was.err then
+  return string.find(was.err, 'WRONGTYPE', 1, true) and {'damaged', now_ms} or was
+end
+local cell = struct.pack(formats.OWNER, owner)
+local hold_field = formats.HOLD_FIELD .. cell
+local made = redis.pcall('HSETNX', meta_key, hold_field, struct.pack(
+  formats.HOLD .. string.rep(formats.HOLD_SEAT, #seats), subject, now_ms, 'H', 0, 0, 0, unpack(seats)))
+if was[1] ~= 1 or made ~= 1 or redis.pcall('ZADD', deadlines_key, 'NX', deadline_ms, owner) ~= 1 then
+  for i = 2, #was do
+    marking[4 * i - 1] = was[i]
+  end
+  redis.pcall('BITFIELD', seats_key, unpack(marking))
+  if made == 1 then
+    redis.pcall('HDEL', meta_key, hold_field)
+  end
+  return {'damaged', now_ms}
 end
 if lapsed and #lapsed > 0 then
   -- include: request
@@ -158,17 +165,19 @@ if lapsed and #lapsed > 0 then
     end_hold.expire(keys, meta, generation, gone, now_ms, 'payment_timeout', request.trace(request_text))
   end
   version = meta.version
-  record = redis.call('HGET', customers_key, subject)
+  record = redis.call('HGET', meta_key, formats.CUSTOMER_FIELD .. subject)
+  -- Whoever ended has left unmarked what they had of these seats.
+  redis.call('BITFIELD', seats_key, unpack(marking))
 end
-seat_map.set(locked_key, owners_key, runs, 1, struct.pack(formats.OWNER, owner))
-redis.call('HSET', customers_key, subject,
-  (record or formats.NO_CUSTOMER) .. struct.pack(formats.CUSTOMER_HOLD, owner, #seats))
+seat_map.fill(seats_key, seats_count, runs, cell)
 version = version + 1
+record = (record or formats.NO_CUSTOMER) .. struct.pack(formats.CUSTOMER_HOLD, owner, #seats)
 if lapses_first then
-  redis.call('HSET', meta_key, 'version', version, 'fence', owner, 'next_lapse_ms', deadline_ms)
+  redis.call('HSET', meta_key, 'version', version, 'fence', owner, formats.CUSTOMER_FIELD .. subject, record,
+    'next_lapse_ms', deadline_ms)
   redis.call('ZADD', lapses_key, deadline_ms, string.match(meta_key, ':(%d+):meta$'))
 else
-  redis.call('HSET', meta_key, 'version', version, 'fence', owner)
+  redis.call('HSET', meta_key, 'version', version, 'fence', owner, formats.CUSTOMER_FIELD .. subject, record)
 end
 
 -- answer
@@ -176,10 +185,7 @@ end
 if next_lapse_ms > 0 and next_lapse_ms <= now_ms then
   version = version + redis.call('ZCOUNT', deadlines_key, '-inf', now_ms)
 end
-local answer = hold_answer.give('claimed', now_ms, version, {
-  owner = owner, claimed_at_ms = now_ms, status = 'H', deadline_ms = deadline_ms, extensions = 0, payment_open = 0,
-  subject = subject, seats = seats,
-}, hold_max_ms, '')
+local answer = hold_answer.claimed(now_ms, version, owner, deadline_ms, hold_max_ms, subject, seats)
 if request_text ~= '' then
   -- include: request
   request.remember(request_key, request_text, answer, deadline_ms, now_ms)

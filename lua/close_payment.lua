@@ -1,7 +1,7 @@
 --[[
 Note that a booking's payment failed: its seats may be changed again, and three times it gets more time to pay.
 
-KEYS     meta holds deadlines checkouts lapses request
+KEYS     meta deadlines checkouts lapses request
 ARGV     1 generation  2 not_after_ms  3 request  4 owner  5 claimed_at_ms
 RETURNS  too_late
          replayed, the first answer | idempotency_key_reused
@@ -22,9 +22,7 @@ COST     O(seats of the hold)
 -- include: hold_answer
 
 -- names
-local keys = {
-  meta = KEYS[1], holds = KEYS[2], deadlines = KEYS[3], checkouts = KEYS[4], lapses = KEYS[5], request = KEYS[6],
-}
+local keys = {meta = KEYS[1], deadlines = KEYS[2], checkouts = KEYS[3], lapses = KEYS[4], request = KEYS[5]}
 local generation, not_after_ms, request_text, owner, claimed_at_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local PAYMENT_RETRIES_MAX = 3
 local ANYBODY = ''
@@ -40,7 +38,7 @@ if not intact.check(keys, meta.seats) then
 end
 local rules = meta.policy
 local hold
-hold, refusal = holds.own(keys.holds, keys.deadlines, owner, claimed_at_ms, ANYBODY, meta, now_ms)
+hold, refusal = holds.own(keys.meta, keys.deadlines, owner, claimed_at_ms, ANYBODY, meta, now_ms)
 if refusal then
   return refusal
 end
@@ -53,7 +51,7 @@ if hold.payment_open == 1 then
     local later_ms = math.max(hold.deadline_ms, now_ms + rules.payment_retry_ttl_ms)
     hold.deadline_ms = math.min(later_ms, hold.claimed_at_ms + rules.claim_max_ms)
   end
-  holds.save(keys.holds, hold)
+  holds.save(keys.meta, hold)
   deadlines.set(keys.deadlines, keys.lapses, keys.meta, meta, hold.owner, hold.deadline_ms)
 end
 

@@ -1,7 +1,7 @@
 --[[
 End holds whose time is over, so that viewers are told; correctness does not depend on it.
 
-KEYS     meta sold locked blocked owners holds deadlines customers checkouts facts lapses request
+KEYS     meta seats deadlines checkouts facts lapses request
 ARGV     1 generation  2 not_after_ms  3 request  4 limit: holds ended by one call
 RETURNS  too_late
          replayed, the first answer | idempotency_key_reused
@@ -22,9 +22,8 @@ COST     O(seats of the holds ended)
 
 -- names
 local keys = {
-  meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], owners = KEYS[5], holds = KEYS[6],
-  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], facts = KEYS[10], lapses = KEYS[11],
-  request = KEYS[12],
+  meta = KEYS[1], seats = KEYS[2], deadlines = KEYS[3], checkouts = KEYS[4], facts = KEYS[5], lapses = KEYS[6],
+  request = KEYS[7],
 }
 local generation, not_after_ms, request_text, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
@@ -41,8 +40,8 @@ local lapsed, capped = {}, {}
 if meta then
   local latest_ms = now_ms + meta.policy.ahead_max_ms
   for _, owner in ipairs(redis.call('ZRANGEBYSCORE', keys.deadlines, '-inf', now_ms, 'LIMIT', 0, limit)) do
-    local hold = holds.read(keys.holds, keys.deadlines, owner, meta.policy, now_ms)
-    if not hold or not end_hold.sound(keys.owners, hold) then
+    local hold = holds.read(keys.meta, keys.deadlines, owner, meta.policy, now_ms)
+    if not hold or not end_hold.sound(keys, meta, hold) then
       return {'damaged', now_ms}
     end
     table.insert(lapsed, hold)

@@ -1,7 +1,7 @@
 --[[
 Give a hold its full time again, within hold_max from its claim, ten times at most, before check-out only.
 
-KEYS     meta holds deadlines checkouts lapses request
+KEYS     meta deadlines checkouts lapses request
 ARGV     1 generation  2 not_after_ms  3 request  4 owner  5 claimed_at_ms  6 subject
 RETURNS  too_late
          replayed, the first answer | idempotency_key_reused
@@ -23,9 +23,7 @@ COST     O(seats of the hold)
 -- include: hold_answer
 
 -- names
-local keys = {
-  meta = KEYS[1], holds = KEYS[2], deadlines = KEYS[3], checkouts = KEYS[4], lapses = KEYS[5], request = KEYS[6],
-}
+local keys = {meta = KEYS[1], deadlines = KEYS[2], checkouts = KEYS[3], lapses = KEYS[4], request = KEYS[5]}
 local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
 local owner, claimed_at_ms, subject = ARGV[4], ARGV[5], ARGV[6]
 
@@ -44,7 +42,7 @@ if refusal then
 end
 local rules = meta.policy
 local hold
-hold, refusal = holds.own(keys.holds, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
+hold, refusal = holds.own(keys.meta, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
 if refusal then
   return refusal
 end
@@ -56,7 +54,7 @@ end
 -- change
 hold.extensions = hold.extensions + 1
 hold.deadline_ms = deadline_ms
-holds.save(keys.holds, hold)
+holds.save(keys.meta, hold)
 deadlines.set(keys.deadlines, keys.lapses, keys.meta, meta, hold.owner, deadline_ms)
 
 -- answer

@@ -2,7 +2,7 @@
 --[[
 Find the live holds that a customer has of one showtime.
 
-KEYS     meta owners holds deadlines customers
+KEYS     meta seats deadlines
 ARGV     1 generation  2 subject
 RETURNS  not_loaded | stale_generation, generation, seq | damaged
          found, (owner, claimed_at_ms)...
@@ -17,7 +17,7 @@ COST     O(seats of the customer's holds)
 -- include: customer_holds
 
 -- names
-local keys = {meta = KEYS[1], owners = KEYS[2], holds = KEYS[3], deadlines = KEYS[4], customers = KEYS[5]}
+local keys = {meta = KEYS[1], seats = KEYS[2], deadlines = KEYS[3]}
 local generation, subject = ARGV[1], ARGV[2]
 
 -- check
@@ -29,8 +29,8 @@ end
 if not intact.check(keys, meta.seats) then
   return {'damaged', now_ms}
 end
-local customer = customer_record.read(redis.call('HGET', keys.customers, subject))
-local mine = customer_holds.read(keys, customer, meta.policy, now_ms)
+local customer = customer_record.find(keys.meta, subject)
+local mine = customer_holds.read(keys, meta, customer, now_ms)
 if not mine then
   return {'damaged', now_ms}
 end

@@ -1,7 +1,7 @@
 --[[
 Give a live hold or booking to another customer: a guest has become somebody. Seats, deadline and prices stay.
 
-KEYS     meta owners holds deadlines customers checkouts request
+KEYS     meta seats deadlines checkouts request
 ARGV     1 generation  2 not_after_ms  3 request  4 owner  5 claimed_at_ms  6 subject  7 new subject
          8 the checkout as it was read, '' before check-out  9 the checkout to keep instead
 RETURNS  too_late
@@ -28,10 +28,7 @@ COST     O(seats of both customers' holds)
 -- include: hold_answer
 
 -- names
-local keys = {
-  meta = KEYS[1], owners = KEYS[2], holds = KEYS[3], deadlines = KEYS[4], customers = KEYS[5], checkouts = KEYS[6],
-  request = KEYS[7],
-}
+local keys = {meta = KEYS[1], seats = KEYS[2], deadlines = KEYS[3], checkouts = KEYS[4], request = KEYS[5]}
 local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
 local owner, claimed_at_ms, subject, new_subject = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local checkout_read, checkout = ARGV[8], ARGV[9]
@@ -47,18 +44,18 @@ if not intact.check(keys, meta.seats) then
 end
 local rules = meta.policy
 local hold
-hold, refusal = holds.own(keys.holds, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
+hold, refusal = holds.own(keys.meta, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
 if refusal then
   return refusal
 end
-if not end_hold.sound(keys.owners, hold) then
+if not end_hold.sound(keys, meta, hold) then
   return {'damaged', now_ms}
 end
 if (redis.call('HGET', keys.checkouts, hold.owner) or '') ~= checkout_read then
   return {'hold_changed', now_ms}
 end
-local customer = customer_record.read(redis.call('HGET', keys.customers, new_subject))
-local theirs = customer_holds.read(keys, customer, rules, now_ms)
+local customer = customer_record.find(keys.meta, new_subject)
+local theirs = customer_holds.read(keys, meta, customer, now_ms)
 if not theirs then
   return {'damaged', now_ms}
 end
@@ -72,9 +69,9 @@ end
 
 -- change
 hold.subject = new_subject
-holds.save(keys.holds, hold)
-customer_record.change(keys.customers, subject, hold.owner, 0, 0)
-customer_record.change(keys.customers, new_subject, hold.owner, #hold.seats, 0)
+holds.save(keys.meta, hold)
+customer_record.change(keys.meta, subject, hold.owner, 0, 0)
+customer_record.change(keys.meta, new_subject, hold.owner, #hold.seats, 0)
 if checkout ~= '' then
   redis.call('HSET', keys.checkouts, hold.owner, checkout)
 end

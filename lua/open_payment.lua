@@ -1,7 +1,7 @@
 --[[
 Mark that a payment session of a booking is open: from now its seats cannot be changed. A repeat is harmless.
 
-KEYS     meta holds deadlines checkouts request
+KEYS     meta deadlines checkouts request
 ARGV     1 generation  2 not_after_ms  3 request  4 owner  5 claimed_at_ms  6 subject
 RETURNS  too_late
          replayed, the first answer | idempotency_key_reused
@@ -22,7 +22,7 @@ COST     O(seats of the hold)
 -- include: hold_answer
 
 -- names
-local keys = {meta = KEYS[1], holds = KEYS[2], deadlines = KEYS[3], checkouts = KEYS[4], request = KEYS[5]}
+local keys = {meta = KEYS[1], deadlines = KEYS[2], checkouts = KEYS[3], request = KEYS[4]}
 local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
 local owner, claimed_at_ms, subject = ARGV[4], ARGV[5], ARGV[6]
 
@@ -40,7 +40,7 @@ if refusal then
   return refusal
 end
 local hold
-hold, refusal = holds.own(keys.holds, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
+hold, refusal = holds.own(keys.meta, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
 if refusal then
   return refusal
 end
@@ -50,7 +50,7 @@ end
 
 -- change
 hold.payment_open = 1
-holds.save(keys.holds, hold)
+holds.save(keys.meta, hold)
 
 -- answer
 local version = showtime.version(meta, keys.deadlines, now_ms)

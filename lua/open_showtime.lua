@@ -5,7 +5,7 @@ Nothing is seen of a load before its last step, and that step needs the nonce of
 showtime takes it away, and so does time. A fact told since the first step loses the load too: a cancelled showtime goes
 on restocking, and what the loader has read in the ledger is then of before. So does a key `lapses` of another type.
 
-KEYS     meta sold locked blocked owners holds deadlines customers checkouts loading lapses
+KEYS     meta seats deadlines checkouts loading lapses
 ARGV     1 generation to stamp  2 not_after_ms  3 request: always ''  4 step  5 nonce; then by step
          begin   6 nonce_ttl_ms  7 force 0 or 1: load again what is loaded
          part    6.. (subject, packed customer (include/customer_record.lua))...
@@ -29,8 +29,7 @@ COST     begin O(1); part O(customers given); finish O(seats of the showtime)
 
 -- names
 local keys = {
-  meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], owners = KEYS[5], holds = KEYS[6],
-  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], loading = KEYS[10], lapses = KEYS[11],
+  meta = KEYS[1], seats = KEYS[2], deadlines = KEYS[3], checkouts = KEYS[4], loading = KEYS[5], lapses = KEYS[6],
 }
 local generation, not_after_ms, step, nonce = ARGV[1], tonumber(ARGV[2]), ARGV[4], ARGV[5]
 local nonce_ttl_ms, force = ARGV[6], ARGV[7] == '1'
@@ -63,7 +62,7 @@ if step == 'finish' and (redis.call('HGET', keys.loading, 'seq') ~= seq_now
   or type(redis.pcall('ZCARD', keys.lapses)) ~= 'number') then
   return {'load_lost', now_ms}
 end
-local packed, rules, blocked_runs, version
+local packed, rules, seats, blocked_runs, version
 if step == 'finish' then
   packed = policy.pack(ARGV, FIRST_NUMBER)
   rules = policy.read(packed)
@@ -71,6 +70,7 @@ if step == 'finish' then
     return {'showtime_closed', now_ms, 'ENDED'}
   end
   blocked_runs = seat_look.runs(load_check.blocked_seats(sold, blocked, owners, seats_count, sold_count))
+  seats = load_check.joined(sold, blocked, owners, seats_count)
   -- Versions only grow, over loads and clocks set back.
   local before, holds = redis.pcall('HGET', keys.meta, 'version'), redis.pcall('ZCARD', keys.deadlines)
   local shown = (type(before) == 'string' and tonumber(before) or 0) + (type(holds) == 'number' and holds or 0)
@@ -81,37 +81,37 @@ end
 local answer
 if step == 'begin' then
   redis.call('UNLINK', keys.loading)
-  redis.call('HSET', keys.loading, 'nonce', nonce, 'nonce_ttl_ms', nonce_ttl_ms, 'seq', seq_now)
+  -- The hash becomes meta in the end. What every call reads stands first: a small hash is searched from its beginning.
+  redis.call('HSET', keys.loading, 'status', '', 'generation', '', 'seats_count', '', 'version', '', 'fence', '',
+    'next_lapse_ms', '', 'policy', '', 'seq', seq_now, 'loads', '', 'loaded_ms', '',
+    'nonce', nonce, 'nonce_ttl_ms', nonce_ttl_ms)
   redis.call('PEXPIRE', keys.loading, nonce_ttl_ms)
   answer = {'loading', now_ms}
 elseif step == 'part' then
   redis.call('HDEL', keys.loading, 'none')
   for i = FIRST_CUSTOMER, #ARGV - 1, 2 do
-    redis.call('HSET', keys.loading, ARGV[i], ARGV[i + 1])
+    redis.call('HSET', keys.loading, formats.CUSTOMER_FIELD .. ARGV[i], ARGV[i + 1])
   end
   redis.call('PEXPIRE', keys.loading, redis.call('HGET', keys.loading, 'nonce_ttl_ms'))
   answer = {'installed', now_ms}
 else
-  redis.call('UNLINK', keys.meta, keys.sold, keys.locked, keys.blocked, keys.owners, keys.holds, keys.deadlines,
-    keys.customers, keys.checkouts)
-  redis.call('SET', keys.sold, sold)
-  redis.call('SETBIT', keys.sold, seats_count, 1)
-  redis.call('SETBIT', keys.locked, seats_count, 1)
-  redis.call('SET', keys.blocked, blocked)
-  redis.call('SETBIT', keys.blocked, seats_count, 1)
-  redis.call('SET', keys.owners, owners)
-  seat_map.set(keys.blocked, keys.owners, blocked_runs, 1, struct.pack(formats.OWNER, formats.BLOCKED))
-  redis.call('HSET', keys.holds, '0', '')
-  redis.call('HSET', keys.checkouts, '0', '')
+  redis.call('UNLINK', keys.meta, keys.seats, keys.deadlines, keys.checkouts)
+  redis.call('SET', keys.seats, seats)
+  for map = 0, formats.MAPS - 1 do
+    redis.call('SETBIT', keys.seats, seat_map.bit(map, seats_count, seats_count), 1)
+  end
+  seat_map.set(keys.seats, seats_count, formats.BLOCKED_MAP, blocked_runs, 1,
+    struct.pack(formats.OWNER, formats.BLOCKED))
   redis.call('ZADD', keys.deadlines, 'inf', '0')
-  redis.call('HDEL', keys.loading, 'nonce', 'nonce_ttl_ms', 'seq')
-  redis.call('HSET', keys.loading, '0', '')
-  redis.call('RENAME', keys.loading, keys.customers)
-  redis.call('HSET', keys.meta, 'status', status, 'generation', generation, 'seats', seats_count, 'version', version,
-    'fence', fence, 'next_lapse_ms', 0, 'policy', packed, 'seq', seq, 'loads', loads, 'loaded_ms', now_ms)
+  redis.call('HSET', keys.checkouts, '0', '')
+  redis.call('HDEL', keys.loading, 'nonce', 'nonce_ttl_ms')
+  redis.call('HSET', keys.loading, 'status', status, 'generation', generation, 'seats_count', seats_count,
+    'version', version, 'fence', fence, 'next_lapse_ms', 0, 'policy', packed, 'seq', seq, 'loads', loads,
+    'loaded_ms', now_ms)
+  redis.call('RENAME', keys.loading, keys.meta)
   redis.call('ZREM', keys.lapses, string.match(keys.meta, ':(%d+):meta$'))
-  for i = 1, 9 do
-    redis.call('PEXPIREAT', KEYS[i], rules.keys_until_ms)
+  for _, key in ipairs({keys.meta, keys.seats, keys.deadlines, keys.checkouts}) do
+    redis.call('PEXPIREAT', key, rules.keys_until_ms)
   end
   answer = {'opened', now_ms, version}
 end

@@ -2,7 +2,7 @@
 --[[
 Read one live hold or booking.
 
-KEYS     meta holds deadlines checkouts
+KEYS     meta deadlines checkouts
 ARGV     1 generation  2 owner  3 claimed_at_ms  4 subject, '' for staff
 RETURNS  not_loaded | stale_generation, generation, seq | damaged
          not_found (never issued, or another's)
@@ -19,7 +19,7 @@ COST     O(seats of the hold)
 -- include: hold_answer
 
 -- names
-local keys = {meta = KEYS[1], holds = KEYS[2], deadlines = KEYS[3], checkouts = KEYS[4]}
+local keys = {meta = KEYS[1], deadlines = KEYS[2], checkouts = KEYS[3]}
 local generation, owner, claimed_at_ms, subject = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 -- check
@@ -32,7 +32,7 @@ if not intact.check(keys, meta.seats) then
   return {'damaged', now_ms}
 end
 local hold
-hold, refusal = holds.own(keys.holds, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
+hold, refusal = holds.own(keys.meta, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
 if refusal and refusal[1] ~= 'hold_expired' then
   return refusal
 end

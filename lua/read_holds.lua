@@ -2,7 +2,7 @@
 --[[
 Read a page of a showtime's live holds, by deadline, for operators.
 
-KEYS     meta holds deadlines
+KEYS     meta deadlines
 ARGV     1 generation  2 offset  3 limit
 RETURNS  not_loaded | stale_generation, generation, seq | damaged
          holds, live holds in all, (owner, claimed_at_ms, status H or P, deadline_ms, payment_open, subject,
@@ -17,7 +17,7 @@ COST     O(log holds + offset + seats of the page)
 -- include: holds
 
 -- names
-local keys = {meta = KEYS[1], holds = KEYS[2], deadlines = KEYS[3]}
+local keys = {meta = KEYS[1], deadlines = KEYS[2]}
 local generation, offset, limit = ARGV[1], ARGV[2], ARGV[3]
 
 -- check
@@ -33,7 +33,7 @@ local live_from = '(' .. now_ms
 local total = redis.call('ZCOUNT', keys.deadlines, live_from, '(inf')
 local page = {}
 for i, owner in ipairs(redis.call('ZRANGEBYSCORE', keys.deadlines, live_from, '(inf', 'LIMIT', offset, limit)) do
-  page[i] = holds.read(keys.holds, keys.deadlines, owner, meta.policy, now_ms)
+  page[i] = holds.read(keys.meta, keys.deadlines, owner, meta.policy, now_ms)
   if not page[i] then
     return {'damaged', now_ms}
   end

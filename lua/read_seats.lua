@@ -2,13 +2,13 @@
 --[[
 Read the map of a showtime, or that nothing changed since the version known.
 
-KEYS     meta sold locked blocked holds deadlines customers
+KEYS     meta seats deadlines
 ARGV     1 generation  2 subject, '' for nobody  3 known version, '' for none
 RETURNS  not_loaded | stale_generation, generation, seq | damaged
          unchanged, version
-         seats, version, status (open, frozen, rebuilding, cancelled), seats, generation, sold bytes, locked bytes,
-           blocked bytes, sales_open_ms, sales_stop_ms, ends_ms, count of lapsed seats, lapsed seat...,
-           seat of the subject's live holds...
+         seats, version, status (open, frozen, rebuilding, cancelled), seats, generation, bytes of the bitmaps sold,
+           locked and blocked one behind the other, sales_open_ms, sales_stop_ms, ends_ms, count of lapsed seats,
+           lapsed seat..., seat of the subject's live holds...
 RAISES   nothing
 EMITS    nothing
 COST     O(seats of the showtime / 8 bytes + seats of lapsed holds)
@@ -16,14 +16,12 @@ COST     O(seats of the showtime / 8 bytes + seats of lapsed holds)
 -- include: clock
 -- include: showtime
 -- include: intact
+-- include: seat_map
 -- include: holds
 -- include: customer_record
 
 -- names
-local keys = {
-  meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], holds = KEYS[5], deadlines = KEYS[6],
-  customers = KEYS[7],
-}
+local keys = {meta = KEYS[1], seats = KEYS[2], deadlines = KEYS[3]}
 local generation, subject, known_version = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 -- check
@@ -39,7 +37,7 @@ local lapsed, mine = {}, {}
 local lapsed_holds = 0
 if meta.next_lapse_ms > 0 and meta.next_lapse_ms <= now_ms then
   for _, owner in ipairs(redis.call('ZRANGEBYSCORE', keys.deadlines, '-inf', now_ms)) do
-    local hold = holds.read(keys.holds, keys.deadlines, owner, meta.policy, now_ms)
+    local hold = holds.read(keys.meta, keys.deadlines, owner, meta.policy, now_ms)
     if not hold then
       return {'damaged', now_ms}
     end
@@ -50,12 +48,12 @@ if meta.next_lapse_ms > 0 and meta.next_lapse_ms <= now_ms then
   end
 end
 if subject ~= '' then
-  local customer = customer_record.read(redis.call('HGET', keys.customers, subject))
+  local customer = customer_record.find(keys.meta, subject)
   if not customer then
     return {'damaged', now_ms}
   end
   for _, listed in ipairs(customer.holds) do
-    local hold = holds.read(keys.holds, keys.deadlines, listed.owner, meta.policy, now_ms)
+    local hold = holds.read(keys.meta, keys.deadlines, listed.owner, meta.policy, now_ms)
     if not hold then
       return {'damaged', now_ms}
     end
@@ -72,8 +70,7 @@ if version == known_version then
 end
 local rules = meta.policy
 local answer = {'seats', now_ms, version, meta.status, meta.seats, tonumber(generation),
-  redis.call('GET', keys.sold), redis.call('GET', keys.locked), redis.call('GET', keys.blocked),
-  rules.sales_open_ms, rules.sales_stop_ms, rules.ends_ms, #lapsed}
+  seat_map.maps(keys.seats, meta.seats), rules.sales_open_ms, rules.sales_stop_ms, rules.ends_ms, #lapsed}
 for _, list in ipairs({lapsed, mine}) do
   for _, seat in ipairs(list) do
     answer[#answer + 1] = seat

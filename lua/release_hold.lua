@@ -1,7 +1,7 @@
 --[[
 End a hold before its time and free its seats; a hold that is gone already is no harm.
 
-KEYS     meta sold locked blocked owners holds deadlines customers checkouts facts request
+KEYS     meta seats deadlines checkouts facts request
 ARGV     1 generation  2 not_after_ms  3 request  4 owner  5 claimed_at_ms  6 subject, '' for staff and the system
          7 ending: cancelled or expired  8 reason, e.g. customer
 RETURNS  too_late
@@ -23,8 +23,7 @@ COST     O(seats of the hold)
 
 -- names
 local keys = {
-  meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], owners = KEYS[5], holds = KEYS[6],
-  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], facts = KEYS[10], request = KEYS[11],
+  meta = KEYS[1], seats = KEYS[2], deadlines = KEYS[3], checkouts = KEYS[4], facts = KEYS[5], request = KEYS[6],
 }
 local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
 local owner, claimed_at_ms, subject, ending, reason = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
@@ -38,7 +37,7 @@ end
 if not intact.check(keys, meta.seats) then
   return {'damaged', now_ms}
 end
-local hold, damaged = holds.read(keys.holds, keys.deadlines, owner, meta.policy, now_ms)
+local hold, damaged = holds.read(keys.meta, keys.deadlines, owner, meta.policy, now_ms)
 if damaged then
   return {'damaged', now_ms}
 end
@@ -48,7 +47,7 @@ end
 if subject ~= '' and hold.subject ~= subject then
   return {'not_found', now_ms}
 end
-if not end_hold.sound(keys.owners, hold) then
+if not end_hold.sound(keys, meta, hold) then
   return {'damaged', now_ms}
 end
 

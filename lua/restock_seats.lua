@@ -1,7 +1,7 @@
 --[[
 Give seats of a sale back to stock: only those that still are that very sale's.
 
-KEYS     meta sold owners customers facts request
+KEYS     meta seats facts request
 ARGV     1 generation  2 not_after_ms  3 request  4 subject  5 booking  6 sale number  7 business id of the fact
          8.. seats
 RETURNS  too_late
@@ -25,9 +25,7 @@ COST     O(seats given)
 -- include: facts
 
 -- names
-local keys = {
-  meta = KEYS[1], sold = KEYS[2], owners = KEYS[3], customers = KEYS[4], facts = KEYS[5], request = KEYS[6],
-}
+local keys = {meta = KEYS[1], seats = KEYS[2], facts = KEYS[3], request = KEYS[4]}
 local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
 local subject, booking, sale, business_id = ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7]
 local FIRST_SEAT = 8
@@ -43,9 +41,9 @@ if not intact.check(keys, meta.seats) then
 end
 local seats, runs = seat_map.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
 local freed = {}
-for i, owner in ipairs(seat_look.owners(keys.owners, runs)) do
+for i, owner in ipairs(seat_look.owners(keys.seats, meta.seats, runs)) do
   -- ABA: the seat may have been sold again meanwhile, or claimed under a new number.
-  if owner == sale and redis.call('GETBIT', keys.sold, seats[i]) == 1 then
+  if owner == sale and seat_look.bit(keys.seats, meta.seats, formats.SOLD_MAP, seats[i]) == 1 then
     table.insert(freed, seats[i])
   end
 end
@@ -54,8 +52,8 @@ if #freed == 0 then
 end
 
 -- change
-customer_record.change(keys.customers, subject, 0, 0, -#freed)
-seat_map.set(keys.sold, keys.owners, seat_look.runs(freed), 0, formats.NOBODY)
+customer_record.change(keys.meta, subject, 0, 0, -#freed)
+seat_map.set(keys.seats, meta.seats, formats.SOLD_MAP, seat_look.runs(freed), 0, formats.NOBODY)
 meta.version = meta.version + 1
 showtime.save(keys.meta, meta)
 facts.emit(keys.facts, keys.meta, generation, 'seats_restocked', business_id, now_ms, {

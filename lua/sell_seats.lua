@@ -1,7 +1,7 @@
 --[[
 Sell the seats of a paid booking: its live hold becomes a sale; without one, only if all its seats are still free.
 
-KEYS     meta sold locked blocked owners holds deadlines customers checkouts facts request
+KEYS     meta seats deadlines checkouts facts request
 ARGV     1 generation  2 not_after_ms  3 request  4 owner  5 claimed_at_ms  6 subject  7 booking  8 gateway
          9 payment session  10.. seats
 RETURNS  too_late
@@ -33,8 +33,7 @@ COST     O(seats sold + seats of the holds taken over)
 
 -- names
 local keys = {
-  meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], owners = KEYS[5], holds = KEYS[6],
-  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], facts = KEYS[10], request = KEYS[11],
+  meta = KEYS[1], seats = KEYS[2], deadlines = KEYS[3], checkouts = KEYS[4], facts = KEYS[5], request = KEYS[6],
 }
 local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
 local owner, claimed_at_ms, subject = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
@@ -53,10 +52,11 @@ end
 local rules = meta.policy
 local seats, runs = seat_map.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
 local cell = struct.pack(formats.OWNER, owner)
-local sold = seat_map.all(keys.owners, runs, cell) and #seat_look.marked(keys.sold, seats) or 0
-local hold, damaged = holds.read(keys.holds, keys.deadlines, owner, rules, now_ms)
+local sold = seat_map.all(keys.seats, meta.seats, runs, cell)
+  and #seat_look.marked(keys.seats, meta.seats, formats.SOLD_MAP, seats) or 0
+local hold, damaged = holds.read(keys.meta, keys.deadlines, owner, rules, now_ms)
 -- A seat that is held and sold at once was sold to somebody else, whose number is lost.
-if damaged or (hold and (sold > 0 or not end_hold.sound(keys.owners, hold))) then
+if damaged or (hold and (sold > 0 or not end_hold.sound(keys, meta, hold))) then
   return {'damaged', now_ms}
 end
 if sold == #seats then
@@ -75,7 +75,7 @@ if refusal then
 end
 local lapsed = {}
 if late then
-  local verdict = takeover.judge(keys, seats, subject, rules, now_ms)
+  local verdict = takeover.judge(keys, meta, seats, subject, now_ms)
   if not verdict then
     return {'damaged', now_ms}
   end
@@ -94,12 +94,12 @@ if late then
   for _, gone in ipairs(lapsed) do
     end_hold.expire(keys, meta, generation, gone, now_ms, 'payment_timeout', trace)
   end
-  customer_record.change(keys.customers, subject, owner, 0, #seats)
+  customer_record.change(keys.meta, subject, owner, 0, #seats)
 else
   end_hold.forget(keys, hold, #seats)
-  seat_map.set(keys.locked, keys.owners, runs, 0, cell)
+  seat_map.set(keys.seats, meta.seats, formats.LOCKED_MAP, runs, 0, cell)
 end
-seat_map.set(keys.sold, keys.owners, runs, 1, cell)
+seat_map.set(keys.seats, meta.seats, formats.SOLD_MAP, runs, 1, cell)
 meta.version = meta.version + 1
 showtime.save(keys.meta, meta)
 local seq = facts.emit(keys.facts, keys.meta, generation, 'seats_sold', session, now_ms, {

@@ -83,14 +83,20 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RedisShowtime(msgspec.Struct, frozen=True):
-    """A showtime as it lies in Redis, all of one moment; `wrong` names keys of another type than ours."""
+    """A showtime as it lies in Redis, all of one moment.
+
+    Attributes:
+        meta: what the hash `meta` says of the showtime itself.
+        seats: the string, whole.
+        holds: packed records by owner number, `customers` by subject: both from `meta`.
+        deadlines: ms by owner number.
+        checkouts: owner numbers.
+        wrong: what is told of keys of another type than ours.
+    """
 
     number: int
     meta: dict[bytes, bytes]
-    sold: bytes
-    locked: bytes
-    blocked: bytes
-    owners: bytes
+    seats: bytes
     holds: dict[bytes, bytes]
     deadlines: dict[bytes, float]
     customers: dict[bytes, bytes]

@@ -15,18 +15,11 @@ from engine.audit.records import RedisShowtime
 from engine.limits import AUDIT_READS_AT_ONCE
 from engine.seats.keys import showtime_key
 
-KINDS = {
-    "meta": dict,
-    "sold": bytes,
-    "locked": bytes,
-    "blocked": bytes,
-    "owners": bytes,
-    "holds": dict,
-    "deadlines": list,
-    "customers": dict,
-    "checkouts": list,
-}
+KINDS = {"meta": dict, "seats": bytes, "deadlines": list, "checkouts": list}
 """What the command for each key answers if it is of our type."""
+HOLD, CUSTOMER, LAPSES = b"h", b"c", b"l"
+"""What fields of `meta` begin with that are not of the showtime itself (lua/include/formats.lua)."""
+SUBJECT_FIELD_BYTES = 17
 
 
 class RedisState:
@@ -58,11 +51,8 @@ class RedisState:
         key = {name: showtime_key(showtime, name) for name in KINDS}
         async with self._turns, self._redis.pipeline(transaction=True) as pipeline:
             pipeline.hgetall(key["meta"])
-            for name in ("sold", "locked", "blocked", "owners"):
-                pipeline.get(key[name])
-            pipeline.hgetall(key["holds"])
+            pipeline.get(key["seats"])
             pipeline.zrange(key["deadlines"], 0, -1, withscores=True)
-            pipeline.hgetall(key["customers"])
             pipeline.hkeys(key["checkouts"])
             answers = dict(zip(KINDS, await pipeline.execute(raise_on_error=False), strict=True))
         wrong = {}
@@ -75,12 +65,28 @@ class RedisState:
                 answers[name] = kind()
         if wrong.get("meta") == "no key":
             return None
+        meta, holds, customers = _sorted_out(answers["meta"])
         return RedisShowtime(
-            **answers
-            | {
-                "number": showtime,
-                "deadlines": {owner: float(score) for owner, score in answers["deadlines"]},
-                "checkouts": frozenset(answers["checkouts"]),
-                "wrong": wrong,
-            }
+            number=showtime,
+            meta=meta,
+            seats=answers["seats"],
+            holds=holds,
+            deadlines={owner: float(score) for owner, score in answers["deadlines"]},
+            customers=customers,
+            checkouts=frozenset(answers["checkouts"]),
+            wrong=wrong,
         )
+
+
+def _sorted_out(fields: dict[bytes, bytes]) -> tuple[dict[bytes, bytes], dict[bytes, bytes], dict[bytes, bytes]]:
+    """Tell the fields of `meta` apart: those of the showtime itself, holds by owner number, customers by subject."""
+    meta, holds, customers = {}, {}, {}
+    for field, value in fields.items():
+        of_subject = len(field) == SUBJECT_FIELD_BYTES
+        if of_subject and field.startswith(CUSTOMER):
+            customers[field[1:]] = value
+        elif field.startswith(HOLD):
+            holds[b"%d" % int.from_bytes(field[1:], "big")] = value
+        elif not (of_subject and field.startswith(LAPSES)):
+            meta[field] = value
+    return meta, holds, customers

@@ -30,8 +30,10 @@ def check_showtime(state: RedisShowtime, ledger: LedgerShowtime, heads_before: d
             return [_difference(ledger, "rebuild_overdue", "the showtime", "built anew", f"waiting ({ledger.rebuild})")]
         return []  # what is known to be wrong is being mended, or waits for a person, which is told elsewhere
     found = damage(state)
-    if not found and int(state.meta[b"seats"]) != ledger.seats:
-        found = [_difference(ledger, "seat_count", "key meta", f"{ledger.seats} seats", state.meta[b"seats"].decode())]
+    if not found and int(state.meta[b"seats_count"]) != ledger.seats:
+        found = [
+            _difference(ledger, "seat_count", "key meta", f"{ledger.seats} seats", state.meta[b"seats_count"].decode())
+        ]
     if found:
         return found
     seats = read_seats(state)

@@ -5,15 +5,16 @@ import struct
 from typing import NamedTuple
 
 from engine.audit.records import Difference, RedisShowtime
+from engine.seats.seat_string import length_of, read_seat_string, split_maps
 
 BLOCKED = 2**32 - 1
 HOLD_BYTES = 28
 SUBJECT_BYTES = 16
 CUSTOMER_BYTES = 2
 SENTINEL = b"0"
-META_FIELDS = (b"status", b"seats", b"policy", b"generation", b"seq", b"version", b"fence", b"next_lapse_ms")
-NUMBERS = (b"seats", b"generation", b"seq", b"version", b"fence", b"next_lapse_ms")
-_SET_BITS = [tuple(bit for bit in range(8) if byte & 0x80 >> bit) for byte in range(256)]
+META_FIELDS = (b"status", b"seats_count", b"policy", b"generation", b"seq", b"version", b"fence", b"next_lapse_ms")
+NUMBERS = (b"seats_count", b"generation", b"seq", b"version", b"fence", b"next_lapse_ms")
+MAPS = ("sold", "locked", "blocked")
 
 
 class Seats(NamedTuple):
@@ -42,18 +43,18 @@ def damage(state: RedisShowtime) -> list[Difference]:
         found.append(_difference(state, "damaged", "key meta", "whole", f"no number or nothing in {' '.join(lacking)}"))
     if found:
         return found
-    seats = int(state.meta[b"seats"])
-    for name in ("sold", "locked", "blocked"):
-        bitmap = getattr(state, name)
-        if len(bitmap) != seats // 8 + 1:
-            found.append(_difference(state, "damaged", f"key {name}", f"{seats // 8 + 1} bytes", f"{len(bitmap)}"))
-        elif not bitmap[seats >> 3] & 0x80 >> (seats & 7):
-            found.append(_difference(state, "damaged", f"key {name}", "its sentinel", "none"))
-    if len(state.owners) != 4 * seats:
-        found.append(_difference(state, "damaged", "key owners", f"{4 * seats} bytes", f"{len(state.owners)}"))
+    seats = int(state.meta[b"seats_count"])
+    if len(state.seats) != length_of(seats):
+        found.append(_difference(state, "damaged", "key seats", f"{length_of(seats)} bytes", f"{len(state.seats)}"))
+    else:
+        found += [
+            _difference(state, "damaged", "key seats", f"the sentinel of {name}", "none")
+            for name, bitmap in zip(MAPS, split_maps(state.seats, seats), strict=True)
+            if not bitmap[seats >> 3] & 0x80 >> (seats & 7)
+        ]
     found += [
         _difference(state, "damaged", f"key {name}", "its sentinel", "none")
-        for name in ("holds", "customers", "checkouts", "deadlines")
+        for name in ("checkouts", "deadlines")
         if SENTINEL not in getattr(state, name)
     ]
     return found
@@ -61,9 +62,9 @@ def damage(state: RedisShowtime) -> list[Difference]:
 
 def read_seats(state: RedisShowtime) -> Seats:
     """Read the maps of a showtime without damage."""
-    seats = int(state.meta[b"seats"])
-    sold, locked, blocked = (_set_bits(bitmap, seats) for bitmap in (state.sold, state.locked, state.blocked))
-    return Seats(sold, locked, blocked, struct.unpack(f">{seats}I", state.owners))
+    seats = read_seat_string(state.seats)
+    assert seats is not None, "the showtime is damaged"
+    return Seats(*seats)
 
 
 def check_seats(state: RedisShowtime, seats: Seats) -> list[Difference]:
@@ -71,8 +72,6 @@ def check_seats(state: RedisShowtime, seats: Seats) -> list[Difference]:
     found: list[Difference] = []
     holds: dict[int, HoldRecord] = {}
     for owner, packed in state.holds.items():
-        if owner == SENTINEL:
-            continue
         if not owner.isdigit() or len(packed) <= HOLD_BYTES or len(packed) % 2:
             found.append(
                 _difference(state, "hold_unreadable", f"hold {_text(owner)}", "a record", packed.hex() or "''")
@@ -88,17 +87,13 @@ def check_seats(state: RedisShowtime, seats: Seats) -> list[Difference]:
 
 def bought_counts(state: RedisShowtime) -> dict[bytes, int]:
     """Give how many seats Redis says that each customer bought."""
-    return {
-        subject: int.from_bytes(packed[:CUSTOMER_BYTES], "big")
-        for subject, packed in state.customers.items()
-        if len(subject) == SUBJECT_BYTES
-    }
+    return {subject: int.from_bytes(packed[:CUSTOMER_BYTES], "big") for subject, packed in state.customers.items()}
 
 
 def _check_maps(state: RedisShowtime, seats: Seats, holds: dict[int, HoldRecord]) -> list[Difference]:
     found = []
     for seat in sorted((seats.sold & seats.locked) | (seats.sold & seats.blocked) | (seats.locked & seats.blocked)):
-        words = [name for name in ("sold", "locked", "blocked") if seat in getattr(seats, name)]
+        words = [name for name in MAPS if seat in getattr(seats, name)]
         found.append(_difference(state, "maps_overlap", f"seat {seat}", "one map", " and ".join(words)))
     for seat, cell in enumerate(seats.cells):
         word = _word(seats, seat)
@@ -134,9 +129,8 @@ def _check_customers(state: RedisShowtime, holds: dict[int, HoldRecord]) -> list
     found = []
     listed: dict[int, tuple[bytes, int]] = {}
     for subject, packed in state.customers.items():
-        if len(subject) == SUBJECT_BYTES:
-            whole = packed[CUSTOMER_BYTES : len(packed) - (len(packed) - CUSTOMER_BYTES) % 5]
-            listed |= {owner: (subject, count) for owner, count in struct.iter_unpack(">IB", whole)}
+        whole = packed[CUSTOMER_BYTES : len(packed) - (len(packed) - CUSTOMER_BYTES) % 5]
+        listed |= {owner: (subject, count) for owner, count in struct.iter_unpack(">IB", whole)}
     for owner in sorted(holds.keys() | listed.keys()):
         hold = holds.get(owner)
         wanted = None if hold is None else (hold.subject, len(hold.seats))
@@ -177,11 +171,6 @@ def _word_of(cell: int, word: str) -> str:
     if cell == BLOCKED:
         return "blocked"
     return word if word == "sold" else "owned"
-
-
-def _set_bits(bitmap: bytes, seats: int) -> frozenset[int]:
-    found = [8 * at + bit for at, byte in enumerate(bitmap) if byte for bit in _SET_BITS[byte]]
-    return frozenset(bit for bit in found if bit < seats)
 
 
 def _listed(entry: tuple[bytes, int] | None) -> str:

@@ -86,7 +86,7 @@ def _benchmark(program: Path, server: EmbeddedValkey, prefix: str, showtime: int
         words = ["EVALSHA", sha, len(keys), *keys, 1, FAR_OFF, "", SUBJECT, RANDOM, RANDOM]
         argv = [program, "-s", server.socket, "-c", CALLERS, "-n", calls, "-r", SEATS, "--csv", *words]
         done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, check=False)
-        holds = client.hlen(showtime_key(showtime, "holds"))
+        holds = client.zcard(showtime_key(showtime, "deadlines"))
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     if done.returncode != 0 or not rows or holds < calls / 2:
         raise CommandError(f"redis-benchmark made {holds} claims in {calls} calls: {done.stderr.strip()[-200:]}")

@@ -11,6 +11,7 @@ import structlog
 from engine.ledger.database import reading
 from engine.ledger.queries import query
 from engine.seats.keys import partition_key, partition_of, showtime_key
+from engine.seats.seat_string import read_seat_string
 
 log = structlog.get_logger()
 
@@ -30,11 +31,11 @@ async def append_lost_sales(pool: asyncpg.Pool, client: redis.asyncio.Redis, gen
         head = await connection.fetchval(query("read_fact_head"), showtime, generation)
     if not captures:
         return 0
-    sold = await raw.get(showtime_key(showtime, "sold")) or b""
-    owners = await raw.get(showtime_key(showtime, "owners")) or b""
+    seats = read_seat_string(await raw.get(showtime_key(showtime, "seats")))
+    sale_of = {seat: seats.owners[seat] for seat in seats.sold} if seats else {}
     seq = head or 0
     for capture in captures:
-        if all(_owner(sold, owners, seat) == capture["owner_number"] for seat in capture["seats"]):
+        if all(sale_of.get(seat) == capture["owner_number"] for seat in capture["seats"]):
             seq += 1
             fact = {
                 "kind": "seats_sold",
@@ -58,10 +59,3 @@ async def append_lost_sales(pool: asyncpg.Pool, client: redis.asyncio.Redis, gen
             await raw.xadd(partition_key(partition_of(showtime), "facts"), fact)
             log.warning("lost_sale_appended", showtime=showtime, session_id=capture["session_id"], seq=seq)
     return seq - (head or 0)
-
-
-def _owner(sold: bytes, owners: bytes, seat: int) -> int:
-    """Give the number under which a seat is sold; 0 if it is not."""
-    if len(sold) <= seat >> 3 or not sold[seat >> 3] & 0x80 >> (seat & 7):
-        return 0
-    return int.from_bytes(owners[4 * seat : 4 * seat + 4], "big")

@@ -28,6 +28,7 @@ from engine.seats.keys import partition_of, showtime_key
 from engine.seats.partition_lane import PartitionLane
 from engine.seats.records import MetaStatus, ShowtimeLoad
 from engine.seats.seat_engine import SeatEngine
+from engine.seats.seat_string import read_seat_string
 
 log = structlog.get_logger()
 
@@ -177,10 +178,10 @@ class Restorer:
         """Read what Redis has of a showtime: stamp, seq, status, blocked, sold seats; None if it cannot be adopted."""
         try:
             stamp, seq, status = await self._redis.hmget(showtime_key(showtime, "meta"), "generation", "seq", "status")
-            blocked, sold = [await self._redis.get(showtime_key(showtime, name)) for name in ("blocked", "sold")]
-            if None in (stamp, seq, status, blocked, sold):
+            seats = read_seat_string(await self._redis.get(showtime_key(showtime, "seats")))
+            if seats is None or None in (stamp, seq, status):
                 return None
-            return int(stamp), int(seq), status.decode(), _bits(blocked), _bits(sold)
+            return int(stamp), int(seq), status.decode(), seats.blocked, seats.sold
         except (ResponseError, ValueError):
             return None  # of another type, or no numbers
 
@@ -305,9 +306,3 @@ class Restorer:
             "blocked": frozenset(seat["seat_index"] for seat in blocked) - sale_of.keys(),
             "bought": {seat["subject"]: seat["bought"] for seat in bought},
         }
-
-
-def _bits(bitmap: bytes) -> frozenset[int]:
-    """Give the set bits of a bitmap without its last one, the sentinel."""
-    found = [8 * at + bit for at, byte in enumerate(bitmap) if byte for bit in range(8) if byte & 0x80 >> bit]
-    return frozenset(found[:-1])

@@ -18,6 +18,7 @@ from engine.ledger.bookkeeping import ask_rebuilds
 from engine.ledger.database import committing
 from engine.ledger.queries import query
 from engine.seats.keys import showtime_key
+from engine.seats.seat_string import read_seat_string
 
 log = structlog.get_logger()
 
@@ -64,12 +65,12 @@ class UnseenSales:
         """
         before = await _sold(connection, showtime)
         try:
-            sold = await self._redis.get(showtime_key(showtime, "sold"))
+            seats = read_seat_string(await self._redis.get(showtime_key(showtime, "seats")))
         except ResponseError:
-            return set()  # of another type: the next script says so, and a load mends it
-        if sold is None:
+            return set()  # of another type (or, below, length): the next script says so, and a load mends it
+        if seats is None:
             return set()
-        unseen = {seat for seat in before if seat >> 3 >= len(sold) or not sold[seat >> 3] & (0x80 >> (seat & 7))}
+        unseen = before - seats.sold
         return unseen & await _sold(connection, showtime) if unseen else unseen
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from engine.errors import Refusal, Unavailable
 from engine.seats.ids import HoldId
 from engine.seats.records import Hold, HoldLine, HoldPage, MetaStatus, SeatMap, ShowtimeStatus
+from engine.seats.seat_string import split_maps
 
 Answer = list[Any]
 
@@ -124,8 +125,9 @@ def hold_page_of(answer: Answer, showtime: int) -> HoldPage:
 
 def seat_map_of(answer: Answer, showtime: int) -> SeatMap:
     """Decode the answer `seats` of `read_seats`; seats of lapsed holds are free in the result."""
-    _, now_ms, version, status, seats, _, sold, locked, blocked, sales_open_ms, sales_stop_ms, ends_ms, n = answer[:13]
-    lapsed, mine = answer[13 : 13 + n], answer[13 + n :]
+    _, now_ms, version, status, seats, _, maps, sales_open_ms, sales_stop_ms, ends_ms, n = answer[:11]
+    lapsed, mine = answer[11 : 11 + n], answer[11 + n :]
+    sold, locked, blocked = split_maps(maps, seats)
     return SeatMap(
         showtime=showtime,
         version=version,

@@ -11,16 +11,19 @@ from itertools import product
 from engine.limits import CLUSTER_SLOTS, PARTITIONS
 
 SHOWTIME_KEYS = {
-    "meta": "hash: status, seats, policy, generation, seq, version, fence, next_lapse_ms",
-    "sold": "bitmap in layout order, one sentinel bit after the last seat",
-    "locked": "bitmap of seats in holds, lapsed ones included until they are taken over; sentinel bit",
-    "blocked": "bitmap of seats that operators took out of sale; sentinel bit",
-    "owners": "4 bytes per seat: the owner number of the hold or sale that has it; 0 is nobody, 2^32-1 blocked",
-    "holds": "hash: owner number -> packed hold record (lua/include/hold_record.lua)",
+    "meta": (
+        "hash: status, seats_count, policy, generation, seq, version, fence, next_lapse_ms; h<4 bytes of the owner "
+        "number> -> packed hold; c<16 bytes of the subject> -> packed bought count and live holds; l<the same> -> "
+        "packed lapses (lua/include/formats.lua)"
+    ),
+    "seats": (
+        "string: bitmaps sold, locked (lapsed holds included until they are taken over) and blocked, each in layout "
+        "order with a sentinel bit after the last seat; then 4 bytes per seat: the owner number of the hold or sale "
+        "that has it; 0 is nobody, 2^32-1 blocked"
+    ),
     "deadlines": "sorted set: owner number by the hold's deadline in ms",
-    "customers": "hash: 16 bytes of the subject -> packed bought count and live holds",
     "checkouts": "hash: owner number -> JSON text of the check-out: buyer and frozen prices",
-    "loading": "hash: nonce of the load in progress, and the customers it has brought so far",
+    "loading": "hash: nonce of the load in progress, and the customers it has brought so far; becomes meta",
 }
 """Keys of one showtime: `sl{tag}:<number>:<name>`. All expire 24 h after the show."""
 

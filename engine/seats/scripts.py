@@ -1,9 +1,9 @@
 """The Lua scripts: read from `lua/`, includes rendered in, ready for `SCRIPT LOAD`.
 
-A line `-- include: seat_map` is replaced by the module `lua/include/seat_map.lua`, rendered once as
-`local seat_map = (function() ... end)()`, after the modules that it includes itself. Once, as far as it is in sight:
-an indented directive renders its modules inside that block, so that a rare branch does not cost every call the making
-of its functions, and a later block that needs the same module says so again.
+A line `-- include: seat_map` is replaced by what the lines after it call of the module `lua/include/seat_map.lua`, as
+local functions named `seat_map_read`, after what these call in other modules (`engine.seats.lua_modules`). Once, as
+far as they are in sight: an indented directive renders inside that block, so that a rare branch does not cost every
+call the making of its functions, and a later block that needs the same module says so again.
 
 A module that is nothing but a table of constants is not rendered: what is said of it, `formats.OWNER`, becomes the
 constant itself, or every call would make the table.
@@ -22,13 +22,13 @@ from types import MappingProxyType
 
 from engine.paths import LUA_DIR, ROOT
 from engine.seats.keys import PARTITION_KEYS, RATE_KEY, REQUEST_KEY, SHOWTIME_KEYS
+from engine.seats.lua_modules import DIRECTIVE, Module, flattened, pieces_for, reached_from, read_module
 
 SHEBANG = "#!lua flags=no-writes"
 """Marks a reader, on servers that know it (version 7 and later); 6.2 takes it for a syntax error."""
 SHEBANG_SINCE = (7,)
 GOLDEN_DIR = ROOT / "tests" / "lua" / "golden"
 
-_DIRECTIVE = re.compile(r"^(?P<indent>\s*)-- include: (?P<name>\w+)\s*$")
 _KEYS = re.compile(r"^KEYS +(?P<names>[\w ]+(?:\n +[\w ]+)*)$", re.MULTILINE)
 _LITERAL = r"(?:'[^'\n]*'|\d+)"  # nothing that would mean another thing inside another expression
 _CONSTANTS = re.compile(rf"(?:--.*\n)*return \{{\n(?P<rows>(?: +(?:--.*|\w+ = {_LITERAL},)\n)+)\}}\n")
@@ -71,18 +71,23 @@ class Script:
 
 @dataclass(slots=True)
 class _Rendering:
-    """The text under construction: lines with their places, and which modules are in sight."""
+    """The text under construction: lines with their places, and what of which modules is in sight."""
 
     include_dir: Path
     lines: list[str] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
-    in_sight: dict[str, int] = field(default_factory=dict)
-    """Module -> indentation of its directive."""
+    in_sight: dict[str | tuple[str, str], int] = field(default_factory=dict)
+    """Module that is rendered whole, or (module, member) -> indentation of its directive."""
     constants: dict[str, dict[str, str]] = field(default_factory=dict)
     """Module of constants -> name -> Lua literal."""
+    modules: dict[str, Module] = field(default_factory=dict)
+    orders: dict[str, list[str]] = field(default_factory=dict)
+    """Module -> those that it needs, each after its own, and itself."""
 
     def add(self, line: str, place: str) -> None:
-        self.lines.append(_MEMBER.sub(self._literal, line) if self.constants else line)
+        if "." in line and not line.lstrip().startswith("--"):
+            line = flattened(_MEMBER.sub(self._literal, line), self.in_sight)
+        self.lines.append(line)
         self.places.append(place)
 
     def _literal(self, member: re.Match[str]) -> str:
@@ -94,35 +99,78 @@ class _Rendering:
         return constants[member["name"]]
 
     def leave_blocks(self, line: str) -> None:
-        """Forget the modules of blocks that have ended: a line stands further left than their directives."""
+        """Forget what was included in blocks that have ended: a line stands further left than their directives."""
         if line.strip():
-            indent = len(line) - len(line.lstrip())
+            indent = _indent_of(line)
             self.in_sight = {name: depth for name, depth in self.in_sight.items() if depth <= indent}
 
-    def include(self, name: str, indent: str, path: tuple[str, ...]) -> None:
-        """Render a module and, before it, what it includes; nothing if it is already in sight."""
-        if name in path:
-            raise ScriptError(f"include cycle: {' -> '.join((*path[path.index(name) :], name))}")
-        if name in self.in_sight:
-            return
+    def include(self, name: str, indent: str, scope: str, asker: str) -> None:
+        """Render what the scope, the code that a directive is for, calls of a module and of those that it includes."""
+        order = self._include_order(name, (asker,))
+        modules = {one: self.modules[one] for one in order if one in self.modules}
+        wanted = reached_from(scope, modules) - self.in_sight.keys()
+        for one in order:
+            if one in modules:
+                self._add_members(modules[one], frozenset(member for module, member in wanted if module == one), indent)
+            elif one in self.constants:
+                self.in_sight.setdefault(one, len(indent))
+            elif one not in self.in_sight:
+                self._add_whole(one, indent)
+
+    def _include_order(self, name: str, path: tuple[str, ...]) -> list[str]:
+        """Read a module and those that it includes; gives their names, each after those that it needs."""
+        if name in self.orders:
+            return self.orders[name]
+        if name in path[1:]:
+            raise ScriptError(f"include cycle: {' -> '.join((*path[path.index(name, 1) :], name))}")
         file = self.include_dir / f"{name}.lua"
         if not file.is_file():
             raise ScriptError(f"{path[-1]}: include {name} not found")
         text = file.read_text(encoding="utf-8")
         if table := _CONSTANTS.fullmatch(text):
-            self.in_sight[name] = len(indent)
             self.constants[name] = {row["name"]: row["value"] for row in _CONSTANT.finditer(table["rows"])}
+        elif module := read_module(name, text):
+            self.modules[name] = module
+        order: list[str] = []
+        for directive in DIRECTIVE.finditer(text):
+            order += self._include_order(directive["name"], (*path, name))
+        self.orders[name] = list(dict.fromkeys((*order, name)))
+        return self.orders[name]
+
+    def _add_members(self, module: Module, members: frozenset[str], indent: str) -> None:
+        if not members:
             return
-        source = text.splitlines()
-        for line in source:
-            if directive := _DIRECTIVE.match(line):
-                self.include(directive["name"], indent, (*path, name))
+        pieces = pieces_for(module, members)
+        self.in_sight |= {(module.name, member): len(indent) for member in members}
+        place = f"{module.name}.lua"
+        names = ", ".join(f"{module.name}_{piece.name}" for piece in pieces if piece.public)
+        self.add(f"{indent}local {names}", f"{place}:1")
+        self.add(f"{indent}do", f"{place}:1")
+        for piece in pieces:
+            for number, line in enumerate(piece.lines, piece.first):
+                self.add(line, f"{place}:{number}")
+        self.add(f"{indent}end", f"{place}:1")
+
+    def _add_whole(self, name: str, indent: str) -> None:
+        source = (self.include_dir / f"{name}.lua").read_text(encoding="utf-8").splitlines()
         self.in_sight[name] = len(indent)
         self.add(f"{indent}local {name} = (function()", f"{name}.lua:1")
         for number, line in enumerate(source, 1):
-            if not _DIRECTIVE.match(line):
+            if not DIRECTIVE.match(line):
                 self.add(line, f"{name}.lua:{number}")
         self.add(f"{indent}end)()", f"{name}.lua:{len(source)}")
+
+
+def _indent_of(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _scope_of(lines: list[str], number: int) -> str:
+    """Give the code that a directive is for: from its line to the end of the block that it stands in."""
+    depth = _indent_of(lines[number - 1])
+    rest = lines[number:]
+    ends = (at for at, line in enumerate(rest) if line.strip() and _indent_of(line) < depth)
+    return "\n".join(rest[: next(ends, len(rest))])
 
 
 def render_script(path: Path, server_version: tuple[int, ...]) -> Script:
@@ -138,11 +186,12 @@ def render_script(path: Path, server_version: tuple[int, ...]) -> Script:
     text = path.read_text(encoding="utf-8")
     readonly = text.startswith(SHEBANG)
     rendering = _Rendering(path.parent / "include")
-    for number, line in enumerate(text.splitlines(), 1):
+    lines = text.splitlines()
+    for number, line in enumerate(lines, 1):
         place = f"{path.name}:{number}"
         rendering.leave_blocks(line)
-        if directive := _DIRECTIVE.match(line):
-            rendering.include(directive["name"], directive["indent"], (path.stem,))
+        if directive := DIRECTIVE.match(line):
+            rendering.include(directive["name"], directive["indent"], _scope_of(lines, number), path.stem)
         elif number == 1 and readonly and server_version < SHEBANG_SINCE:
             rendering.add("", place)
         else:

@@ -7,11 +7,11 @@ local COOL_DOWN_MAX_MS = 900000
 local LAPSES_MAX = 255
 
 -- Count a hold that lapsed. Not the first write of any script: it may need memory.
-function cool_down.note(customers_key, hold)
+function cool_down.note(meta_key, hold)
   if not hold.lapsed or hold.payment_open ~= 0 or hold.retries ~= 0 then
     return
   end
-  local packed = redis.call('HGET', customers_key, formats.LAPSES_FIELD .. hold.subject)
+  local packed = redis.call('HGET', meta_key, formats.LAPSES_FIELD .. hold.subject)
   local lapses, last_ms = 0, 0
   if packed then
     lapses, last_ms = struct.unpack(formats.LAPSES, packed)
@@ -19,7 +19,7 @@ function cool_down.note(customers_key, hold)
   if hold.deadline_ms - last_ms > COOL_DOWN_MEMORY_MS then
     lapses = 0
   end
-  redis.call('HSET', customers_key, formats.LAPSES_FIELD .. hold.subject,
+  redis.call('HSET', meta_key, formats.LAPSES_FIELD .. hold.subject,
     struct.pack(formats.LAPSES, math.min(lapses + 1, LAPSES_MAX), math.max(last_ms, hold.deadline_ms)))
 end
 

@@ -5,14 +5,14 @@ local customer_holds = {}
 
 -- Gives {live, lapsed: lists of holds; seats: of the live ones}, or nil if the keys contradict each other, or there is
 -- no record of the customer that could be read.
-function customer_holds.read(keys, customer, rules, now_ms)
+function customer_holds.read(keys, meta, customer, now_ms)
   if not customer then
     return nil
   end
   local found = {live = {}, lapsed = {}, seats = 0}
   for _, listed in ipairs(customer.holds) do
-    local hold = holds.read(keys.holds, keys.deadlines, listed.owner, rules, now_ms)
-    if not hold or not end_hold.sound(keys.owners, hold) then
+    local hold = holds.read(keys.meta, keys.deadlines, listed.owner, meta.policy, now_ms)
+    if not hold or not end_hold.sound(keys, meta, hold) then
       return nil
     end
     if hold.lapsed then

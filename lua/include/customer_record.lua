@@ -16,10 +16,15 @@ function customer_record.read(packed)
   return customer
 end
 
+-- Find the record of a customer: as read.
+function customer_record.find(meta_key, subject)
+  return customer_record.read(redis.call('HGET', meta_key, formats.CUSTOMER_FIELD .. subject))
+end
+
 -- Take a hold off or give it another size (`seats` 0 takes it off), and move the bought count. A record that cannot be
 -- read begins anew: the caller is in the middle of its change.
-function customer_record.change(customers_key, subject, owner, seats, bought_more)
-  local customer = customer_record.read(redis.call('HGET', customers_key, subject)) or customer_record.read(false)
+function customer_record.change(meta_key, subject, owner, seats, bought_more)
+  local customer = customer_record.find(meta_key, subject) or customer_record.read(false)
   local packed = struct.pack(formats.CUSTOMER, math.max(customer.bought + bought_more, 0))
   for _, hold in ipairs(customer.holds) do
     if hold.owner ~= owner then
@@ -29,9 +34,9 @@ function customer_record.change(customers_key, subject, owner, seats, bought_mor
   if seats > 0 then
     packed = packed .. struct.pack(formats.CUSTOMER_HOLD, owner, seats)
   end
-  redis.call('HDEL', customers_key, subject)
+  redis.call('HDEL', meta_key, formats.CUSTOMER_FIELD .. subject)
   if packed ~= formats.NO_CUSTOMER then
-    redis.call('HSET', customers_key, subject, packed)
+    redis.call('HSET', meta_key, formats.CUSTOMER_FIELD .. subject, packed)
   end
 end
 

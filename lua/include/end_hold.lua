@@ -3,6 +3,7 @@
 -- include: formats
 -- include: seat_map
 -- include: seat_look
+-- include: holds
 -- include: customer_record
 -- include: cool_down
 -- include: hold_id
@@ -10,8 +11,8 @@
 local end_hold = {}
 
 -- Whether every seat of the hold still is the hold's: only then may it be ended.
-function end_hold.sound(owners_key, hold)
-  return seat_map.all(owners_key, seat_look.runs(hold.seats), struct.pack(formats.OWNER, hold.owner))
+function end_hold.sound(keys, meta, hold)
+  return seat_map.all(keys.seats, meta.seats, seat_look.runs(hold.seats), struct.pack(formats.OWNER, hold.owner))
 end
 
 -- The holds of both lists, each once.
@@ -31,17 +32,17 @@ end
 -- Take a hold's records away, leaving its seats. Begins with HDEL: it can always finish, also at maxmemory.
 -- `bought` seats go over to what the customer has bought.
 function end_hold.forget(keys, hold, bought)
-  redis.call('HDEL', keys.holds, hold.owner)
+  redis.call('HDEL', keys.meta, holds.field(hold.owner))
   redis.call('HDEL', keys.checkouts, hold.owner)
   redis.call('ZREM', keys.deadlines, hold.owner)
-  customer_record.change(keys.customers, hold.subject, hold.owner, 0, bought)
+  customer_record.change(keys.meta, hold.subject, hold.owner, 0, bought)
 end
 
 -- Free the seats of a hold and take its records away; a booking's end becomes a fact. The caller saves meta.
 local function free(keys, meta, generation, hold, now_ms, kind, reason, trace)
   local checkout = redis.call('HGET', keys.checkouts, hold.owner) or ''
   end_hold.forget(keys, hold, 0)
-  seat_map.set(keys.locked, keys.owners, seat_look.runs(hold.seats), 0, formats.NOBODY)
+  seat_map.set(keys.seats, meta.seats, formats.LOCKED_MAP, seat_look.runs(hold.seats), 0, formats.NOBODY)
   meta.version = meta.version + 1
   if hold.status == 'P' then
     local booking = hold_id.text(hold.claimed_at_ms, hold.owner, showtime.number(keys.meta))
@@ -60,7 +61,7 @@ end
 -- End a hold whose time is over, or is declared over.
 function end_hold.expire(keys, meta, generation, hold, now_ms, reason, trace)
   free(keys, meta, generation, hold, now_ms, 'booking_expired', reason, trace)
-  cool_down.note(keys.customers, hold)
+  cool_down.note(keys.meta, hold)
 end
 
 -- End a hold that somebody gave up or took away.

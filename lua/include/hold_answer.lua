@@ -15,4 +15,10 @@ function hold_answer.give(word, now_ms, version, hold, hold_max_ms, checkout)
     extendable_until_ms, hold.payment_open, hold.subject, checkout, unpack(hold.seats)}
 end
 
+-- The same of a hold that has just been claimed.
+function hold_answer.claimed(now_ms, version, owner, deadline_ms, hold_max_ms, subject, seats)
+  return {'claimed', now_ms, version, owner, now_ms, 'H', deadline_ms, hold_answer.EXTENSIONS_PER_HOLD_MAX,
+    now_ms + hold_max_ms, 0, subject, '', unpack(seats)}
+end
+
 return hold_answer

@@ -2,10 +2,15 @@
 -- include: formats
 local holds = {}
 
+-- The field of meta that has a hold's record.
+function holds.field(owner)
+  return formats.HOLD_FIELD .. struct.pack(formats.OWNER, owner)
+end
+
 -- Read a hold and its deadline. Gives nil if there is none, or nil and 'damaged' if only half of it is there.
 -- `capped` tells that the stored deadline lies beyond what any clock but a wrong one could have written.
-function holds.read(holds_key, deadlines_key, owner, rules, now_ms)
-  local packed = redis.pcall('HGET', holds_key, owner)
+function holds.read(meta_key, deadlines_key, owner, rules, now_ms)
+  local packed = redis.pcall('HGET', meta_key, holds.field(owner))
   local score = redis.pcall('ZSCORE', deadlines_key, owner)
   if not packed and not score then
     return nil
@@ -38,8 +43,8 @@ end
 
 -- Read the live hold that a hold id names (same owner number, same moment of the claim), for its own customer
 -- ('' stands for staff and the system). Gives the hold, or nil and the refusal.
-function holds.own(holds_key, deadlines_key, owner, claimed_at_ms, subject, meta, now_ms)
-  local hold, damaged = holds.read(holds_key, deadlines_key, owner, meta.policy, now_ms)
+function holds.own(meta_key, deadlines_key, owner, claimed_at_ms, subject, meta, now_ms)
+  local hold, damaged = holds.read(meta_key, deadlines_key, owner, meta.policy, now_ms)
   if damaged then
     return nil, {'damaged', now_ms}
   end
@@ -59,9 +64,10 @@ function holds.own(holds_key, deadlines_key, owner, claimed_at_ms, subject, meta
 end
 
 -- Deleted first: at maxmemory Redis lets a script write on once it has written, and never refuses a deletion.
-function holds.save(holds_key, hold)
-  redis.call('HDEL', holds_key, hold.owner)
-  redis.call('HSET', holds_key, hold.owner, struct.pack(formats.HOLD .. string.rep(formats.HOLD_SEAT, #hold.seats),
+function holds.save(meta_key, hold)
+  local field = holds.field(hold.owner)
+  redis.call('HDEL', meta_key, field)
+  redis.call('HSET', meta_key, field, struct.pack(formats.HOLD .. string.rep(formats.HOLD_SEAT, #hold.seats),
     hold.subject, hold.claimed_at_ms, hold.status, hold.extensions, hold.retries, hold.payment_open,
     unpack(hold.seats)))
 end

@@ -1,22 +1,24 @@
 -- Whether a showtime's keys are all there, of their type, and of full length. Lost memory must never read as
 -- "all free"; and an error of Redis halfway through a change would leave half of the change behind.
+-- include: formats
+-- include: seat_map
 local intact = {}
 
--- `keys` holds, by name, any of: sold, locked, blocked, owners, holds, customers, checkouts, deadlines, facts, lapses.
-function intact.check(keys, seats)
-  for _, name in ipairs({'sold', 'locked', 'blocked'}) do
-    local key = keys[name]
-    if key and (redis.pcall('STRLEN', key) ~= math.floor(seats / 8) + 1 or redis.call('GETBIT', key, seats) ~= 1) then
+-- `keys` holds, by name, any of: seats, deadlines, checkouts, facts, lapses. Meta was proved by who read `seats_count`.
+function intact.check(keys, seats_count)
+  if keys.seats then
+    local bytes = formats.MAPS * seat_map.map_bytes(seats_count) + 4 * seats_count
+    if redis.pcall('STRLEN', keys.seats) ~= bytes then
       return false
     end
+    for map = 0, formats.MAPS - 1 do
+      if redis.call('GETBIT', keys.seats, seat_map.bit(map, seats_count, seats_count)) ~= 1 then
+        return false
+      end
+    end
   end
-  if keys.owners and redis.pcall('STRLEN', keys.owners) ~= 4 * seats then
+  if keys.checkouts and redis.pcall('HEXISTS', keys.checkouts, '0') ~= 1 then
     return false
-  end
-  for _, name in ipairs({'holds', 'customers', 'checkouts'}) do
-    if keys[name] and redis.pcall('HEXISTS', keys[name], '0') ~= 1 then
-      return false
-    end
   end
   if keys.deadlines and redis.pcall('ZSCORE', keys.deadlines, '0') ~= 'inf' then
     return false

@@ -4,12 +4,11 @@
 local seat_look = {}
 
 -- Owner numbers in the order of the runs' seats; nil if the map is damaged.
-function seat_look.owners(owners_key, runs)
+function seat_look.owners(seats_key, seats_count, runs)
   local owners = {}
   for i = 1, #runs, 2 do
-    local first, count = runs[i], runs[i + 1]
-    local cells = redis.pcall('GETRANGE', owners_key, 4 * first, 4 * (first + count) - 1)
-    if type(cells) ~= 'string' or #cells ~= 4 * count then
+    local cells = seat_map.cells(seats_key, seats_count, runs[i], runs[i + 1])
+    if type(cells) ~= 'string' or #cells ~= 4 * runs[i + 1] then
       return nil
     end
     for j = 1, #cells, 4 do
@@ -25,11 +24,16 @@ function seat_look.runs(seats)
   return runs
 end
 
+-- Whether a seat's bit is set, as 0 or 1.
+function seat_look.bit(seats_key, seats_count, map, seat)
+  return redis.call('GETBIT', seats_key, seat_map.bit(map, seats_count, seat))
+end
+
 -- Those of the seats whose bit is set.
-function seat_look.marked(bitmap_key, seats)
+function seat_look.marked(seats_key, seats_count, map, seats)
   local marked = {}
   for _, seat in ipairs(seats) do
-    if redis.call('GETBIT', bitmap_key, seat) == 1 then
+    if seat_look.bit(seats_key, seats_count, map, seat) == 1 then
       table.insert(marked, seat)
     end
   end

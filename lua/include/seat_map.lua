@@ -1,20 +1,29 @@
--- Seats, and who has which: a cell of 4 bytes per seat in `owners`, and the bitmaps sold, locked, blocked beside it.
--- A cell of 0 is nobody, so one look at the cells proves that seats are free. Seats come as runs
--- {first, count, first, count, ...}: groups sit side by side, and a run costs one command.
+-- Seats, and who has which: the string `seats` is three bitmaps (sold, locked, blocked), as long as each other, and
+-- behind them a cell of 4 bytes per seat. No other module reckons with places in it. After the last seat of a bitmap
+-- one more bit is always set, its sentinel. A cell of 0 is nobody, so one look at the cells proves that seats are free.
+-- Seats come as runs {first, count, first, count, ...}: groups sit side by side, and a run costs one command.
+-- include: formats
 local seat_map = {}
 
 -- Read seat indexes from values[first..last]. Gives them ascending, and their runs.
 -- Raises if one is no seat of the showtime or comes twice.
 function seat_map.read(values, first, last, seats_count)
-  local seats = {}
+  local seats, rising, before = {}, true, -1
   for i = first, last do
-    seats[i - first + 1] = tonumber(values[i])
+    local seat = tonumber(values[i])
+    if not seat or seat % 1 ~= 0 or seat < 0 or seat >= seats_count then
+      error('seats must be distinct indexes of the showtime')
+    end
+    rising = rising and seat > before
+    seats[i - first + 1], before = seat, seat
   end
-  table.sort(seats)
+  if not rising then
+    table.sort(seats)
+  end
   local runs, size, next_seat = {}, 0, 0
-  for i = 1, last - first + 1 do
+  for i = 1, #seats do
     local seat = seats[i]
-    if not seat or seat % 1 ~= 0 or seat < next_seat or seat >= seats_count then
+    if seat < next_seat then
       error('seats must be distinct indexes of the showtime')
     end
     -- Up to 32: the bits of a run are one number of BITFIELD, which Lua must hold exactly.
@@ -29,24 +38,52 @@ function seat_map.read(values, first, last, seats_count)
   return seats, runs
 end
 
+-- How many bytes a bitmap has; three of them stand before the first cell.
+function seat_map.map_bytes(seats_count)
+  return (seats_count - seats_count % 8) / 8 + 1
+end
+
+-- Where a seat's bit stands, for GETBIT; that of seat number `seats_count` is the bitmap's sentinel.
+function seat_map.bit(map, seats_count, seat)
+  return 8 * map * seat_map.map_bytes(seats_count) + seat
+end
+
+-- The three bitmaps, one behind the other.
+function seat_map.maps(seats_key, seats_count)
+  return redis.call('GETRANGE', seats_key, 0, formats.MAPS * seat_map.map_bytes(seats_count) - 1)
+end
+
+-- The cells of a run; shorter, or an error, if the string is not what it should be.
+function seat_map.cells(seats_key, seats_count, first, count)
+  local at = formats.MAPS * seat_map.map_bytes(seats_count) + 4 * first
+  return redis.pcall('GETRANGE', seats_key, at, at + 4 * count - 1)
+end
+
 -- Whether each cell is there and is `cell`.
-function seat_map.all(owners_key, runs, cell)
+function seat_map.all(seats_key, seats_count, runs, cell)
   for i = 1, #runs, 2 do
-    local first, count = runs[i], runs[i + 1]
-    if redis.pcall('GETRANGE', owners_key, 4 * first, 4 * (first + count) - 1) ~= string.rep(cell, count) then
+    if seat_map.cells(seats_key, seats_count, runs[i], runs[i + 1]) ~= string.rep(cell, runs[i + 1]) then
       return false
     end
   end
   return true
 end
 
--- Set (or with bit 0 clear) the seats in a bitmap, and fill their cells.
-function seat_map.set(bitmap_key, owners_key, runs, bit, cell)
+-- Fill cells.
+function seat_map.fill(seats_key, seats_count, runs, cell)
+  local cells_at = formats.MAPS * seat_map.map_bytes(seats_count)
   for i = 1, #runs, 2 do
-    local first, count = runs[i], runs[i + 1]
-    redis.call('BITFIELD', bitmap_key, 'SET', 'u' .. count, first, bit * (2 ^ count - 1))
-    redis.call('SETRANGE', owners_key, 4 * first, string.rep(cell, count))
+    redis.call('SETRANGE', seats_key, cells_at + 4 * runs[i], string.rep(cell, runs[i + 1]))
   end
+end
+
+-- Set (or with bit 0 clear) the seats in a bitmap, and fill their cells.
+function seat_map.set(seats_key, seats_count, map, runs, bit, cell)
+  for i = 1, #runs, 2 do
+    redis.call('BITFIELD', seats_key, 'SET', 'u' .. runs[i + 1], seat_map.bit(map, seats_count, runs[i]),
+      bit * (2 ^ runs[i + 1] - 1))
+  end
+  seat_map.fill(seats_key, seats_count, runs, cell)
 end
 
 return seat_map

@@ -14,7 +14,7 @@ end
 -- policy (see policy.read).
 function showtime.look(meta_key, generation, now_ms)
   local fields = redis.pcall('HMGET', meta_key,
-    'status', 'generation', 'seats', 'version', 'fence', 'next_lapse_ms', 'policy', 'seq')
+    'status', 'generation', 'seats_count', 'version', 'fence', 'next_lapse_ms', 'policy', 'seq')
   if fields.err then
     return nil, {'damaged', now_ms}
   end

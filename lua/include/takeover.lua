@@ -17,8 +17,8 @@ end
 --   lapsed   holds to end before the seats are given
 --   live     live holds met, each once
 --   capped   those of them whose stored deadline must be rewritten
-function takeover.judge(keys, seats, subject, rules, now_ms)
-  local owners = seat_look.owners(keys.owners, seat_look.runs(seats))
+function takeover.judge(keys, meta, seats, subject, now_ms)
+  local owners = seat_look.owners(keys.seats, meta.seats, seat_look.runs(seats))
   if not owners then
     return nil
   end
@@ -26,8 +26,9 @@ function takeover.judge(keys, seats, subject, rules, now_ms)
   local met = {}
   for i, seat in ipairs(seats) do
     local owner = owners[i]
-    local sold, locked, blocked = redis.call('GETBIT', keys.sold, seat), redis.call('GETBIT', keys.locked, seat),
-      redis.call('GETBIT', keys.blocked, seat)
+    local sold = seat_look.bit(keys.seats, meta.seats, formats.SOLD_MAP, seat)
+    local locked = seat_look.bit(keys.seats, meta.seats, formats.LOCKED_MAP, seat)
+    local blocked = seat_look.bit(keys.seats, meta.seats, formats.BLOCKED_MAP, seat)
     if sold + locked + blocked ~= (owner == 0 and 0 or 1) or (blocked == 1) ~= (owner == formats.BLOCKED) then
       return nil
     end
@@ -38,8 +39,8 @@ function takeover.judge(keys, seats, subject, rules, now_ms)
       refuse(verdict.taken, seat, 'BLOCKED', 0, 0, 0)
       refuse(verdict.kept, seat, 'BLOCKED', 0, 0, 0)
     elseif locked == 1 then
-      local hold = met[owner] or holds.read(keys.holds, keys.deadlines, owner, rules, now_ms)
-      if not hold or not (met[owner] or end_hold.sound(keys.owners, hold)) then
+      local hold = met[owner] or holds.read(keys.meta, keys.deadlines, owner, meta.policy, now_ms)
+      if not hold or not (met[owner] or end_hold.sound(keys, meta, hold)) then
         return nil
       end
       if not met[owner] then

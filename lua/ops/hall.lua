@@ -23,7 +23,8 @@ local prefix = string.match(KEYS[1] or '', '^(.*:%d+:)%a*$')
 local width = math.max(1, math.min(200, tonumber(ARGV[1] or '') or 20))
 local holds_shown = math.max(0, math.min(100, tonumber(ARGV[2] or '') or 5))
 local HOLDS_READ_MAX = 1000
--- Two formats of lua/include/formats.lua, which a script for redis-cli cannot include.
+-- What lua/include/formats.lua and seat_map.lua say, which a script for redis-cli cannot include.
+local MAPS = { 'sold', 'locked', 'blocked' }
 local FIRST_SEAT_AT = 29
 local POLICY = '>I4I4I4I4HHHI8I8I8I8'
 
@@ -37,7 +38,7 @@ local pairs_of_meta = redis.call('HGETALL', prefix .. 'meta')
 for i = 1, #pairs_of_meta, 2 do
   meta[pairs_of_meta[i]] = pairs_of_meta[i + 1]
 end
-local seats = tonumber(meta.seats or '')
+local seats = tonumber(meta.seats_count or '')
 if not seats then
   return 'showtime ' .. number .. ' is not loaded'
 end
@@ -59,21 +60,24 @@ local function phase()
   return now_ms < ends_ms and 'sales stopped' or 'ended'
 end
 
-local damage = {}
-local function bitmap(name)
-  local bytes = redis.call('GET', prefix .. name) or ''
-  if #bytes ~= math.floor(seats / 8) + 1 or redis.call('GETBIT', prefix .. name, seats) ~= 1 then
-    damage[#damage + 1] = name
-  end
-  return bytes
-end
+local map_bytes = math.floor(seats / 8) + 1
+local bytes_of_seats = redis.pcall('GET', prefix .. 'seats')
+bytes_of_seats = type(bytes_of_seats) == 'string' and bytes_of_seats or ''
 
-local function has(bytes, seat)
-  local byte = string.byte(bytes, math.floor(seat / 8) + 1) or 0
+local function has(map, seat)
+  local byte = string.byte(bytes_of_seats, (map - 1) * map_bytes + math.floor(seat / 8) + 1) or 0
   return math.floor(byte / 2 ^ (7 - seat % 8)) % 2 == 1
 end
 
-local sold, locked, blocked = bitmap('sold'), bitmap('locked'), bitmap('blocked')
+local damage = {}
+if #bytes_of_seats ~= #MAPS * map_bytes + 4 * seats then
+  damage[1] = string.format('%d bytes of seats, not %d', #bytes_of_seats, #MAPS * map_bytes + 4 * seats)
+end
+for map, name in ipairs(MAPS) do
+  if not has(map, seats) then
+    damage[#damage + 1] = 'no sentinel in ' .. name
+  end
+end
 
 -- The holds that end first, and with them what the locked bits alone do not tell: lapsed, or paying.
 local mark_of = {}
@@ -82,7 +86,7 @@ local hold_count = math.max(0, redis.call('ZCARD', prefix .. 'deadlines') - 1)
 local soonest = redis.call('ZRANGE', prefix .. 'deadlines', 0, HOLDS_READ_MAX - 1, 'WITHSCORES')
 for i = 1, #soonest, 2 do
   local owner, deadline_ms = soonest[i], tonumber(soonest[i + 1])
-  local record = owner ~= '0' and redis.call('HGET', prefix .. 'holds', owner)
+  local record = owner ~= '0' and meta['h' .. struct.pack('>I4', owner)]
   if record and #record >= FIRST_SEAT_AT - 1 then
     local lapsed = deadline_ms <= now_ms
     local pending = string.sub(record, 25, 25) == 'P'
@@ -111,7 +115,7 @@ local counts = { ['.'] = 0, h = 0, p = 0, ['~'] = 0, S = 0, x = 0, ['!'] = 0 }
 local lines = {}
 local line = {}
 for seat = 0, seats - 1 do
-  local is_sold, is_locked, is_blocked = has(sold, seat), has(locked, seat), has(blocked, seat)
+  local is_sold, is_locked, is_blocked = has(1, seat), has(2, seat), has(3, seat)
   local mark = '.'
   if (is_sold and is_locked) or (is_sold and is_blocked) or (is_locked and is_blocked) then
     mark = '!'
@@ -144,7 +148,7 @@ if counts['!'] > 0 then
   answer[#answer + 1] = string.format('WRONG: %d seats are in more than one state, shown as !', counts['!'])
 end
 if #damage > 0 then
-  answer[#answer + 1] = 'DAMAGED: no sentinel in ' .. table.concat(damage, ', ')
+  answer[#answer + 1] = 'DAMAGED: ' .. table.concat(damage, ', ')
 end
 for _, text in ipairs(lines) do
   answer[#answer + 1] = text

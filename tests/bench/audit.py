@@ -67,7 +67,7 @@ def measure(town):
     showtimes = asyncio.run(fill(town))
     status, _, took_s = audit(town)
     with Redis.from_url(town.redis.url) as redis:
-        redis.setbit(showtime_key(showtimes[0], "sold"), 7, 0)
+        redis.setbit(showtime_key(showtimes[0], "seats"), 7, 0)  # the first bitmap: sold
     broken, found, again_s = audit(town)
     print(f"{TICKETS} tickets, {len(showtimes)} showtimes: audited in {took_s:.1f} s, status {status}", end="")
     print(f"; with a freed seat in {again_s:.1f} s, status {broken}: {json.dumps(found)[:300]}")

@@ -131,7 +131,7 @@ async def group_destroyed(cluster, crowd):
 async def bitmap_lost(cluster, crowd):
     """A key of a showtime is deleted: it is damaged, and loaded anew."""
     node = cluster.owner(slot(crowd.showtimes[0]))
-    node.client.delete(showtime_key(crowd.showtimes[0], "sold"))
+    node.client.delete(showtime_key(crowd.showtimes[0], "seats"))
 
 
 async def memory_full(cluster, crowd):

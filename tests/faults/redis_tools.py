@@ -18,9 +18,8 @@ from tests.faults.harness.parts import starved_s
 from tests.flow.town import environ_of
 from tests.small_catalogue import SEATS
 
-KEYS = ("meta", "sold", "locked", "blocked", "owners", "holds", "deadlines", "customers", "checkouts")
+KEYS = ("meta", "seats", "deadlines", "checkouts")
 """What a showtime that is loaded always has."""
-STRINGS = ("sold", "locked", "blocked", "owners")
 RESTORED_WITHIN_S = 10
 """Without the time in which a part that has to do with it waited for a processor."""
 REBUILT_WITHIN_S = 30
@@ -33,7 +32,7 @@ async def pick(world, chance, keys) -> int:
         showtime = chance.choice(world.load._hot)
         with contextlib.suppress(ResponseError):
             loaded = await keys.exists(*(showtime_key(showtime, name) for name in KEYS)) == len(KEYS)
-            return showtime if loaded and await keys.hlen(showtime_key(showtime, "holds")) > 1 else None
+            return showtime if loaded and await keys.zcard(showtime_key(showtime, "deadlines")) > 1 else None
 
     return await world.until(look, "a showtime with holds")
 

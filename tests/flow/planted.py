@@ -6,6 +6,10 @@ from uuid import uuid4
 from engine.seats.ids import parse_hold_id, subject_key
 from engine.seats.keys import SHOWTIME_KEYS, showtime_key
 from tests.houses import ANNA, BUDI
+from tests.seat_places import bit_at, cell_at, customer_field, hold_field
+from tests.small_catalogue import SEATS as LABELS
+
+SEATS = len(LABELS)
 
 NOBODY = 16 * b"\x07"
 
@@ -26,44 +30,47 @@ def seat_plants(house):
     sale = parse_hold_id(house.capture.booking_id).owner
     return {
         "a seat sold by a flipped bit": (
-            lambda: redis.setbit(key["sold"], 3, 1),
+            lambda: redis.setbit(key["seats"], bit_at("sold", 3, SEATS), 1),
             {("sold_without_ticket", "seat 3"), ("owner_differs", "seat 3")},
         ),
         "a sold seat freed by a flipped bit": (
-            lambda: redis.setbit(key["sold"], 0, 0),
+            lambda: redis.setbit(key["seats"], bit_at("sold", 0, SEATS), 0),
             {("ticket_not_sold", "seat 0"), ("owner_differs", "seat 0")},
         ),
         "a sold seat of nobody": (
-            lambda: redis.setrange(key["owners"], 0, bytes(4)),
+            lambda: redis.setrange(key["seats"], cell_at(0, SEATS), bytes(4)),
             {("sale_differs", "seat 0"), ("owner_differs", "seat 0")},
         ),
         "a sold seat of another sale": (
-            lambda: redis.setrange(key["owners"], 0, struct.pack(">I", sale + 7)),
+            lambda: redis.setrange(key["seats"], cell_at(0, SEATS), struct.pack(">I", sale + 7)),
             {("sale_differs", "seat 0")},
         ),
-        "a locked bit set": (lambda: redis.setbit(key["locked"], 3, 1), {("hold_missing", "seat 3")}),
+        "a locked bit set": (
+            lambda: redis.setbit(key["seats"], bit_at("locked", 3, SEATS), 1),
+            {("hold_missing", "seat 3")},
+        ),
         "a locked bit lost": (
-            lambda: redis.setbit(key["locked"], 20, 0),
+            lambda: redis.setbit(key["seats"], bit_at("locked", 20, SEATS), 0),
             {("hold_without_seat", "seat 20"), ("owner_differs", "seat 20")},
         ),
         "a locked seat of another hold": (
-            lambda: redis.setrange(key["owners"], 80, struct.pack(">I", booking)),
+            lambda: redis.setrange(key["seats"], cell_at(20, SEATS), struct.pack(">I", booking)),
             {("hold_missing", "seat 20"), ("hold_without_seat", "seat 20")},
         ),
         "a blocked bit set": (
-            lambda: redis.setbit(key["blocked"], 3, 1),
+            lambda: redis.setbit(key["seats"], bit_at("blocked", 3, SEATS), 1),
             {("blocked_without_block", "seat 3"), ("owner_differs", "seat 3")},
         ),
         "a blocked bit lost": (
-            lambda: redis.setbit(key["blocked"], 8, 0),
+            lambda: redis.setbit(key["seats"], bit_at("blocked", 8, SEATS), 0),
             {("block_missing", "seat 8"), ("owner_differs", "seat 8")},
         ),
         "two maps with one seat": (
-            lambda: redis.setbit(key["locked"], 0, 1),
+            lambda: redis.setbit(key["seats"], bit_at("locked", 0, SEATS), 1),
             {("maps_overlap", "seat 0")},
         ),
         "a free seat with an owner": (
-            lambda: redis.setrange(key["owners"], 12, b"\0\0\0\x09"),
+            lambda: redis.setrange(key["seats"], cell_at(3, SEATS), b"\0\0\0\x09"),
             {("owner_differs", "seat 3")},
         ),
     }
@@ -75,7 +82,7 @@ def hold_plants(house):
     owner, booking = house.hold.owner, house.booking.owner
     return {
         "a hold record lost": (
-            lambda: redis.hdel(key["holds"], owner),
+            lambda: redis.hdel(key["meta"], hold_field(owner)),
             {
                 ("hold_missing", "seat 20"),
                 ("hold_missing", "seat 21"),
@@ -84,7 +91,7 @@ def hold_plants(house):
             },
         ),
         "a hold record cut short": (
-            lambda: redis.hset(key["holds"], owner, b"short"),
+            lambda: redis.hset(key["meta"], hold_field(owner), b"short"),
             {
                 ("hold_unreadable", f"hold {owner}"),
                 ("hold_missing", "seat 20"),
@@ -116,15 +123,15 @@ def count_plants(house):
     owner, booking = house.hold.owner, house.booking.owner
     return {
         "a customer without a list": (
-            lambda: redis.hset(key["customers"], subject_key(ANNA), struct.pack(">H", 2)),
+            lambda: redis.hset(key["meta"], customer_field(subject_key(ANNA)), struct.pack(">H", 2)),
             {("customer_differs", f"hold {owner}")},
         ),
         "a customer who bought more": (
-            lambda: redis.hset(key["customers"], NOBODY, struct.pack(">H", 1)),
+            lambda: redis.hset(key["meta"], customer_field(NOBODY), struct.pack(">H", 1)),
             {("bought_differs", f"customer {NOBODY.hex()}")},
         ),
         "a customer who bought less": (
-            lambda: redis.hset(key["customers"], subject_key(BUDI), struct.pack(">HIB", 0, booking, 1)),
+            lambda: redis.hset(key["meta"], customer_field(subject_key(BUDI)), struct.pack(">HIB", 0, booking, 1)),
             {("bought_differs", f"customer {subject_key(BUDI).hex()}")},
         ),
         "a count of facts behind": (lambda: redis.hset(key["meta"], "seq", 1), {("seq_behind", "generation 1")}),
@@ -146,16 +153,37 @@ def damage_plants(house):
     key, redis = keys_of(house), house.runtime.redis
     return {
         "another number of seats": (
-            lambda: redis.hset(key["meta"], "seats", 48),
-            {("damaged", f"key {name}") for name in ("sold", "locked", "blocked", "owners")},
+            lambda: redis.hset(key["meta"], "seats_count", 48),
+            {("damaged", "key seats")},
         ),
-        "a map lost": (lambda: redis.delete(key["locked"]), {("damaged", "key locked")}),
-        "a map cut short": (lambda: redis.set(key["sold"], b"x"), {("damaged", "key sold")}),
-        "a sentinel lost": (lambda: redis.hdel(key["customers"], "0"), {("damaged", "key customers")}),
-        "a key of another type": (lambda: redis.set(key["holds"], "x"), {("damaged", "key holds")}),
+        "the map lost": (lambda: redis.delete(key["seats"]), {("damaged", "key seats")}),
+        "the map cut short": (lambda: redis.set(key["seats"], b"x"), {("damaged", "key seats")}),
+        "the map without its last cell": (
+            lambda: _cut(redis, key["seats"]),
+            {("damaged", "key seats")},
+        ),
+        "a bitmap's sentinel lost": (
+            lambda: redis.setbit(key["seats"], bit_at("blocked", SEATS, SEATS), 0),
+            {("damaged", "key seats")},
+        ),
+        "a sentinel lost": (lambda: redis.hdel(key["checkouts"], "0"), {("damaged", "key checkouts")}),
+        "a key of another type": (lambda: redis.set(key["deadlines"], "x"), {("damaged", "key deadlines")}),
+        "what an older release left": (
+            lambda: _older(redis, key["meta"]),
+            {("damaged", "key meta")},
+        ),
         "rules cut short": (lambda: redis.hset(key["meta"], "policy", "x"), {("damaged", "key meta")}),
         "half of meta": (lambda: redis.hdel(key["meta"], "fence"), {("damaged", "key meta")}),
     }
+
+
+async def _cut(redis, key):
+    await redis.set(key, (await redis.get(key))[:-4])
+
+
+async def _older(redis, meta):
+    await redis.hset(meta, "seats", SEATS)
+    await redis.hdel(meta, "seats_count")
 
 
 SESSION = "(SELECT session_id FROM captures ORDER BY captured_at LIMIT 1)"

@@ -17,8 +17,9 @@ from engine.ledger.blocks import NewBlock
 from engine.ledger.records import BlockSeat
 from engine.seats.ids import parse_hold_id
 from engine.seats.keys import SHOWTIME_KEYS, partition_key, partition_of, showtime_key
-from tests.flow.planted import LEDGER_PLANTS, redis_plants
+from tests.flow.planted import LEDGER_PLANTS, SEATS, redis_plants
 from tests.houses import ANNA, BUDI, open_house
+from tests.seat_places import bit_at
 
 pytestmark = pytest.mark.one_redis("an audit reads by MULTI, which is the same everywhere")
 
@@ -105,8 +106,8 @@ async def test_each_difference_of_the_ledger_is_named(house):
 async def test_redis_is_mended_towards_the_ledger(house):
     """`--repair` builds the showtime anew, writes an act, and finds nothing the second time; money is as it was."""
     redis = house.runtime.redis
-    await redis.setbit(showtime_key(house.showtime, "sold"), 3, 1)
-    await redis.setbit(showtime_key(house.showtime, "blocked"), 8, 0)
+    await redis.setbit(showtime_key(house.showtime, "seats"), bit_at("sold", 3, SEATS), 1)
+    await redis.setbit(showtime_key(house.showtime, "seats"), bit_at("blocked", 8, SEATS), 0)
     before = await house.fetch("SELECT * FROM tickets ORDER BY id")
     said = await run(house, repair=True)
     assert said.status == 0, said.text
@@ -130,7 +131,7 @@ async def test_what_no_rebuild_mends_stays(house):
     assert {kind for kind, _ in await found(house)} == {"capture_unbalanced", "booking_status"}
     await house.fetch("UPDATE tickets SET status = 'SOLD', restock_due = NULL WHERE seat_index = 30 RETURNING 1")
     await house.fetch("UPDATE bookings SET status = 'REFUNDED' WHERE subject = $1 RETURNING 1", ANNA)
-    await house.runtime.redis.setbit(showtime_key(house.showtime, "sold"), 3, 1)
+    await house.runtime.redis.setbit(showtime_key(house.showtime, "seats"), bit_at("sold", 3, SEATS), 1)
     said = await run(house, repair=True, as_json=True)
     report = json.loads(said.text)
     assert said.status == report["status"] == 1

@@ -13,6 +13,7 @@ from engine.ledger.unseen_sales import UnseenSales
 from engine.seats.keys import partition_of, showtime_key
 from tests.houses import ANNA, BUDI, open_house
 from tests.ledgers import eventually
+from tests.seat_places import bit_at, hold_field
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ async def test_many_loaders_at_once_load_one_state(settings, small):
             if loss == "flushall":
                 await one.runtime.redis.flushall()
             else:
-                await one.runtime.redis.delete(showtime_key(one.showtime, "locked"))
+                await one.runtime.redis.delete(showtime_key(one.showtime, "seats"))
             claims = [
                 (one, two)[caller % 2].seats.claim_seats(one.showtime, f"guest:{loss}{caller}", [1 + caller % 10])
                 for caller in range(20)
@@ -50,21 +51,21 @@ async def test_who_comes_late_to_damage_mends_it_no_second_time(house):
     """
     await house.map()
     redis = house.runtime.redis
-    await redis.delete(showtime_key(house.showtime, "locked"))
+    await redis.delete(showtime_key(house.showtime, "seats"))
     seconds, micros = await redis.time()
     await house.seats.claim_seats(house.showtime, ANNA, [1])
     await house.runtime.restorer.restore(house.showtime, "damaged", seconds * 1000 + micros // 1000)
     assert await house.map() == (set(), {1}, set())
     assert await house.fetch("SELECT load_count FROM showtimes") == [(2,)]
     assert await house.fetch("SELECT count(*) FROM rebuilds") == [(0,)]
-    await redis.delete(showtime_key(house.showtime, "locked"))
+    await redis.delete(showtime_key(house.showtime, "seats"))
     assert (await house.seats.claim_seats(house.showtime, BUDI, [1])).seats == (1,)
 
 
 async def test_a_restore_of_damage_that_fails_halfway_is_done_again(house, monkeypatch):
     """Schedule: writers met damage and were stopped; then PostgreSQL was away. Readers see nothing wrong to restore."""
     hold = await house.check_out([4])
-    await house.runtime.redis.hdel(showtime_key(house.showtime, "holds"), hold.owner)
+    await house.runtime.redis.hdel(showtime_key(house.showtime, "meta"), hold_field(hold.owner))
     with monkeypatch.context() as patched:
 
         async def fail(*args, **options):
@@ -145,7 +146,7 @@ async def test_a_doubt_without_a_reason_asks_for_nothing(house):
         await house.ticketed([0, 9])
         for free, asked in (None, []), (9, [("facts_missing",)]):
             if free is not None:
-                await house.runtime.redis.setbit(showtime_key(house.showtime, "sold"), free, 0)
+                await house.runtime.redis.setbit(showtime_key(house.showtime, "seats"), bit_at("sold", free, 40), 0)
             unseen.doubt([house.showtime])
             async with house.ledger.pool.acquire() as connection:
                 await unseen.look(connection)

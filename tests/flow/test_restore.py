@@ -251,7 +251,7 @@ async def test_a_copy_that_lacks_a_sold_seat_is_not_adopted(on_restartable, rest
     """Its seq is the ledger's, its seats are not: it would sell the seat again (I1)."""
     async with open_house(on_restartable, small) as house, house.worker():
         await house.ticketed([0])
-        await house.runtime.redis.setbit(showtime_key(house.showtime, "sold"), 0, 0)
+        await house.runtime.redis.setbit(showtime_key(house.showtime, "seats"), 0, 0)
         await come_back(house, restartable, keep_copy(restartable))
         assert await house.map() == ({0}, set(), set())
 

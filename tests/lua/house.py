@@ -9,6 +9,8 @@ from redis import Redis
 
 from engine.seats.keys import partition_key, partition_of, script_keys, showtime_key
 from engine.seats.scripts import load_scripts
+from engine.seats.seat_string import length_of, split_maps
+from tests.seat_places import MAPS, bit_at, cell_at
 
 GENERATION = 3
 LOADS = 1
@@ -35,7 +37,9 @@ POLICY = {
 """The last four are relative to now."""
 RELATIVE = ("sales_open_ms", "sales_stop_ms", "ends_ms", "keys_until_ms")
 
-MAP_KEYS = ("meta", "sold", "locked", "blocked", "owners", "holds", "deadlines", "customers", "checkouts")
+MAP_KEYS = ("meta", "seats", "deadlines", "checkouts")
+LETTERS = {"holds": b"h", "customers": b"c", "lapses": b"l"}
+"""What the fields of meta begin with that are not the showtime's own. None of its own is 5 or 17 bytes long with it."""
 
 
 class House:
@@ -158,16 +162,53 @@ class House:
 
     def bits(self, name: str) -> set[int]:
         """Give the seats of a bitmap; its sentinel must stand."""
-        raw = self.redis.get(self.key(name))
-        assert raw is not None, name
-        assert len(raw) == self.seats // 8 + 1, name
+        raw = self.redis.get(self.key("seats"))
+        assert raw is not None
+        assert len(raw) == length_of(self.seats)
+        raw = split_maps(raw, self.seats)[MAPS.index(name)]
         found = {i for i in range(8 * len(raw)) if raw[i >> 3] & (0x80 >> (i & 7))}
         assert self.seats in found, f"{name} has lost its sentinel"
         return found - {self.seats}
 
     def owners(self) -> list[int]:
         """Give the owner number of each seat."""
-        return list(unpack(f">{self.seats}I", self.redis.get(self.key("owners"))))
+        return list(unpack(f">{self.seats}I", self.redis.get(self.key("seats"))[-4 * self.seats :]))
+
+    def bit_at(self, name: str, seat: int) -> int:
+        """Give where the bit of a seat in one of the bitmaps is; that after the last seat is the sentinel."""
+        return bit_at(name, seat, self.seats)
+
+    def set_bit(self, name: str, seat: int, bit: int) -> None:
+        """Write a bit of one of the bitmaps by hand."""
+        self.redis.setbit(self.key("seats"), self.bit_at(name, seat), bit)
+
+    def set_cells(self, seat: int, cells: bytes) -> None:
+        """Write owner numbers by hand, 4 bytes for each seat from one on."""
+        self.redis.setrange(self.key("seats"), cell_at(seat, self.seats), cells)
+
+    def records(self, name: str) -> dict[Any, bytes]:
+        """Give the records in meta of `holds` by owner number, of `customers` or `lapses` by subject."""
+        letter, size = LETTERS[name], 5 if name == "holds" else 17
+        fields = self.redis.hgetall(self.key("meta")).items()
+        found = {field[1:]: packed for field, packed in fields if field[:1] == letter and len(field) == size}
+        return {int.from_bytes(of, "big") if name == "holds" else of: packed for of, packed in found.items()}
+
+    def record(self, name: str, of: Any) -> bytes | None:
+        """Give one record of `holds`, `customers` or `lapses`."""
+        return self.redis.hget(self.key("meta"), self.field(name, of))
+
+    def set_record(self, name: str, of: Any, packed: bytes) -> None:
+        """Write one record by hand."""
+        self.redis.hset(self.key("meta"), self.field(name, of), packed)
+
+    def drop_record(self, name: str, of: Any) -> None:
+        """Take one record away by hand."""
+        self.redis.hdel(self.key("meta"), self.field(name, of))
+
+    @staticmethod
+    def field(name: str, of: Any) -> bytes:
+        """Give the field of meta that has a record: of an owner number, or of a subject."""
+        return LETTERS[name] + (of.to_bytes(4, "big") if name == "holds" else of)
 
     def facts(self) -> list[dict[str, str]]:
         """Give the partition's facts, oldest first."""
@@ -183,10 +224,11 @@ class House:
         answer = self.call("read_seats", subject, known)
         if answer[0] != "seats":
             return {"word": answer[0], "version": answer[2] if len(answer) > 2 else None}
-        names = ("word", "now_ms", "version", "status", "seats", "generation", "sold", "locked", "blocked")
-        fields = dict(zip((*names, "sales_open_ms", "sales_stop_ms", "ends_ms", "lapsed_count"), answer, strict=False))
-        lapsed_end = 13 + fields["lapsed_count"]
-        return {**fields, "lapsed": answer[13:lapsed_end], "mine": answer[lapsed_end:]}
+        names = ("word", "now_ms", "version", "status", "seats", "generation", "maps", "sales_open_ms", "sales_stop_ms")
+        fields = dict(zip((*names, "ends_ms", "lapsed_count"), answer, strict=False))
+        maps = dict(zip(MAPS, split_maps(fields.pop("maps"), fields["seats"]), strict=True))
+        lapsed_end = 11 + fields["lapsed_count"]
+        return {**fields, **maps, "lapsed": answer[11:lapsed_end], "mine": answer[lapsed_end:]}
 
     def check_consistent(self) -> None:
         """Assert I9: the bitmaps are disjoint, and owners, holds, deadlines and customers tell the same story."""
@@ -197,29 +239,26 @@ class House:
         owners = self.owners()
         assert {seat for seat, owner in enumerate(owners) if owner} == sold | locked | blocked
         assert {seat for seat, owner in enumerate(owners) if owner == BLOCKED} == blocked
-        records = self.redis.hgetall(self.key("holds"))
-        assert records.pop(b"0") == b""
+        records = self.records("holds")
         deadlines = dict(self.redis.zrange(self.key("deadlines"), 0, -1, withscores=True))
         assert deadlines.pop(b"0") == float("inf")
-        assert set(records) == set(deadlines)
+        assert set(records) == {int(owner) for owner in deadlines}
         held: dict[int, bytes] = {}
         sizes: dict[bytes, Counter[int]] = {}
-        for owner_text, record in records.items():
-            owner, seats = int(owner_text), [seat for (seat,) in iter_unpack(">H", record[28:])]
+        for owner, record in records.items():
+            seats = [seat for (seat,) in iter_unpack(">H", record[28:])]
             assert seats == sorted(set(seats)) != []
             assert all(owners[seat] == owner for seat in seats)
             assert not held.keys() & set(seats)
             held |= dict.fromkeys(seats, record[:16])
             sizes.setdefault(record[:16], Counter())[owner] += len(seats)
         assert set(held) == locked
-        customers = self.redis.hgetall(self.key("customers"))
-        assert customers.pop(b"0") == b""
-        customers = {field: raw for field, raw in customers.items() if len(field) == 16}
+        customers = self.records("customers")
         listed = {subject: dict(iter_unpack(">IB", raw[2:])) for subject, raw in customers.items()}
         assert {subject: held for subject, held in listed.items() if held} == sizes
         assert sum(unpack(">H", raw[:2])[0] for raw in customers.values()) == len(sold)
         assert all(raw != b"\0\0" for raw in customers.values())
-        assert set(self.redis.hkeys(self.key("checkouts"))) <= {b"0", *records}
+        assert {int(owner) for owner in self.redis.hkeys(self.key("checkouts"))} <= {0, *records}
         next_lapse_ms = int(self.meta("next_lapse_ms"))
         assert not deadlines or 0 < next_lapse_ms <= min(deadlines.values())
 

@@ -184,10 +184,12 @@ def test_a_claim_looks_only_at_what_is_asked(house: House):
 def test_a_number_that_somebody_has_is_damage(house: House, kept):
     """A fence that went back, and a record or a deadline under the next number: whoever has it keeps it."""
     house.claim(ANN, 1)
-    other = "deadlines" if kept == "holds" else "holds"
-    remove = house.redis.zrem if other == "deadlines" else house.redis.hdel
     house.redis.hincrby(house.key("meta"), "fence", -1)
-    remove(house.key(other), int(house.meta("fence")) + 1)
+    number = int(house.meta("fence")) + 1
+    if kept == "holds":
+        house.redis.zrem(house.key("deadlines"), number)
+    else:
+        house.drop_record("holds", number)
     before = house.dump()
     assert house.write("claim_seats", BOB, 5)[0] == "damaged"
     assert house.dump() == before

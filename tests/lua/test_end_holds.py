@@ -57,10 +57,10 @@ def test_calls_that_must_not_run_change_nothing(cancelled: House):
     assert cancelled.write("end_holds", 10, not_after_ms=1)[0] == "too_late"
     assert cancelled.write("end_holds", 10, generation=GENERATION + 1)[0] == "stale_generation"
     assert cancelled.dump() == before
-    cancelled.redis.setrange(cancelled.key("owners"), 4 * 3, b"\0\0\0\0")
-    for key in (None, "holds"):
-        if key:
-            cancelled.redis.delete(cancelled.key(key))
+    cancelled.set_cells(3, b"\0\0\0\0")
+    for lost in ([], cancelled.records("holds")):
+        for owner in lost:
+            cancelled.drop_record("holds", owner)
         before = cancelled.dump()
         assert cancelled.write("end_holds", 10)[0] == "damaged"
         assert cancelled.dump() == before

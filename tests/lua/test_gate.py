@@ -148,7 +148,7 @@ def test_a_changed_policy_rules_at_once(house: House):
     assert house.write("claim_seats", ANN, 2, 3)[0] == "too_many_seats"
     later = house.claim(ANN, 2)
     assert later.deadline_ms == later.now_ms + 5_000
-    assert 990_000 < house.redis.pttl(house.key("owners")) <= 1_000_000
+    assert 990_000 < house.redis.pttl(house.key("seats")) <= 1_000_000
     with pytest.raises(Exception, match="a policy is 11 numbers"):
         house.write("change_policy", 1, 2, 3)
     assert now_ms > 0

@@ -284,7 +284,7 @@ def test_expiry_ends_lapsed_holds_and_finds_the_next(house: House):
 def test_expiry_of_a_showtime_that_is_gone_only_forgets_the_hint(house: House):
     """The timer is not called again and again for a showtime that is not loaded."""
     house.claim(ANN, 1)
-    house.redis.delete(*(house.key(name) for name in ("meta", "holds", "deadlines")))
+    house.redis.delete(*(house.key(name) for name in ("meta", "deadlines")))
     assert house.write("expire_holds", 10)[2:] == [0, 0]
     assert house.redis.zcard(house.partition("lapses")) == 0
 

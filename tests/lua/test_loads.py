@@ -179,7 +179,7 @@ def test_a_showtime_is_adopted_only_as_it_was_proved(house: House):
     assert (house.meta("generation"), house.meta("seq"), house.meta("fence")) == (str(new), "0", str(fence))
     assert house.call("read_hold", *hold.name, ANN, generation=new)[0] == "hold"
     assert house.write("adopt_showtime", GENERATION, 1, fence, generation=new)[0] == "stale_generation"
-    house.redis.delete(house.key("sold"))
+    house.redis.delete(house.key("seats"))
     assert house.write("adopt_showtime", new, 0, fence, generation=new + 1)[0] == "damaged"
 
 

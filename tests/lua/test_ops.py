@@ -10,6 +10,7 @@ from engine.paths import LUA_DIR
 from engine.seats.keys import partition_key, partition_of, script_keys, showtime_key
 from engine.seats.scripts import load_scripts
 from tests.conftest import find_redis
+from tests.seat_places import bit_at
 
 SHOWTIME = 42
 SEATS = 50
@@ -129,11 +130,16 @@ async def test_the_hall_repeats_by_itself(hall, redis_cli):
 
 async def test_the_hall_says_what_is_wrong(hall, redis_cli, redis_client):
     """A seat in two states, and a bitmap that lost its end, are named and not drawn over."""
-    await redis_client.setbit(showtime_key(SHOWTIME, "locked"), 3, 1)
-    await redis_client.delete(showtime_key(SHOWTIME, "blocked"))
+    seats = showtime_key(SHOWTIME, "seats")
+    await redis_client.setbit(seats, bit_at("locked", 3, SEATS), 1)
+    await redis_client.setbit(seats, bit_at("blocked", SEATS, SEATS), 0)
     lines = view(redis_cli, "hall", showtime_key(SHOWTIME, "meta"))
     assert "WRONG: 1 seats are in more than one state, shown as !" in lines
     assert "DAMAGED: no sentinel in blocked" in lines
+    assert "     0  ...!S..............." in lines
+    await redis_client.set(seats, (await redis_client.get(seats))[:15])
+    lines = view(redis_cli, "hall", showtime_key(SHOWTIME, "meta"))
+    assert "DAMAGED: 15 bytes of seats, not 221, no sentinel in blocked" in lines
     assert "     0  ...!S..............." in lines
 
 

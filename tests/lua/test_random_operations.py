@@ -136,7 +136,7 @@ def test_limits_hold_under_any_interleaving(client, redis_server, turn):
         now_ms = house.now_ms()
         deadlines = dict(house.redis.zrange(house.key("deadlines"), 0, -1, withscores=True))
         for subject in CUSTOMERS:
-            entry = house.redis.hget(house.key("customers"), subject) or b"\0\0"
+            entry = house.record("customers", subject) or b"\0\0"
             pairs = [(int.from_bytes(entry[i : i + 4], "big"), entry[i + 4]) for i in range(2, len(entry), 5)]
             live = [(owner, size) for owner, size in pairs if deadlines[str(owner).encode()] > now_ms]
             assert len(live) <= 2

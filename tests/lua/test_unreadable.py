@@ -5,7 +5,7 @@ import pytest
 from tests.lua.calls import READERS, SUCCESS, Prepared
 from tests.lua.house import BOB, House
 
-NUMBERS = ("seats", "seq", "version", "fence", "next_lapse_ms", "policy", "status")
+NUMBERS = ("seats_count", "seq", "version", "fence", "next_lapse_ms", "policy", "status")
 
 
 @pytest.mark.parametrize("name", [*SUCCESS, *READERS])
@@ -28,8 +28,7 @@ def test_a_customers_record_that_was_cut_is_damage(house: House, name, length):
     """What a customer has is read before anything is given to them."""
     prepared = Prepared(house)
     subject = prepared.held.subject
-    packed = house.redis.hget(house.key("customers"), subject)
-    house.redis.hset(house.key("customers"), subject, packed[:length])
+    house.set_record("customers", subject, house.record("customers", subject)[:length])
     before = house.dump()
     arguments = {
         "claim_seats": (subject, 3),
@@ -46,9 +45,8 @@ def test_a_customers_record_that_was_cut_is_damage(house: House, name, length):
 def test_a_hold_that_was_cut_is_damage(house: House, length):
     """A hold without its last seat, or without any, is not ended, sold or changed."""
     prepared = Prepared(house)
-    for field, packed in house.redis.hgetall(house.key("holds")).items():
-        if packed:
-            house.redis.hset(house.key("holds"), field, packed[:length])
+    for owner, packed in house.records("holds").items():
+        house.set_record("holds", owner, packed[:length])
     before = house.dump()
     for name in ("change_hold", "extend_hold", "release_hold", "sell_seats", "read_hold"):
         assert prepared.run(name)[0] == "damaged", name

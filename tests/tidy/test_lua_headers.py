@@ -23,7 +23,7 @@ from tests.tidy.lua_source import (
 )
 
 SCRIPTS = sorted(LUA.glob("*.lua"))
-CHECKED_BY_INTACT = {"sold", "locked", "blocked", "owners", "holds", "customers", "checkouts", "deadlines"}
+CHECKED_BY_INTACT = {"seats", "checkouts", "deadlines"}
 """Keys that are used by being proved whole; of the partition's own keys that alone is no use."""
 REFRESH = "refresh the golden copies with `python -m engine.seats.scripts --golden` and review the difference"
 

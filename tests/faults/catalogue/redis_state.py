@@ -1,15 +1,21 @@
 """What is in Redis: emptied, lost key by key, of another type, bits flipped, an older copy of all of it."""
 
 import asyncio
+import re
 import shutil
 
 from engine.seats.keys import partition_key, partition_of, showtime_key
+from engine.seats.seat_string import read_seat_string
 from tests.faults.harness import stage
 from tests.faults.harness.faults import fault
-from tests.faults.redis_tools import KEYS, STRINGS, audit, harm, loaded_anew, loads, pick, rebuilt, repair
+from tests.faults.redis_tools import KEYS, audit, harm, loaded_anew, loads, pick, rebuilt, repair
+from tests.seat_places import MAPS, bit_at, cell_at
 
 SEATS = 8
 """Of the quiet hall; seat indexes are those of `stage.SEATS`."""
+HOLD_FIELD = re.compile(rb"h.{4}", re.DOTALL)
+CUSTOMER_FIELD = re.compile(rb"c.{16}", re.DOTALL)
+"""Fields of `meta` that have the records of holds and of customers."""
 
 
 @fault("redis-flushed", holds="FLUSHALL costs holds and unpaid bookings, and nothing else (I14)", quick=True)
@@ -116,28 +122,69 @@ async def mistype_load(world, chance):
 
 @fault("sentinel-lost", holds="a map whose last bit is gone is lost memory, never `all free`")
 async def lose_sentinel(world, chance):
-    """The sentinel of a map, or of a hash or sorted set, is taken away: each once."""
+    """The sentinel of a bitmap, or of a hash or sorted set, is taken away: each once."""
     told = {}
-    for name in ("sold", "locked", "blocked", "holds", "customers", "checkouts", "deadlines"):
+    for name in (*MAPS, "checkouts", "deadlines"):
 
         async def act(keys, showtime, name=name):
-            key = showtime_key(showtime, name)
-            if name in STRINGS:
-                await keys.setbit(key, 40, 0)
+            if name in MAPS:
+                seats = await _seats_of(keys, showtime)
+                await keys.setbit(showtime_key(showtime, "seats"), bit_at(name, seats, seats), 0)
             elif name == "deadlines":
-                await keys.zrem(key, "0")
+                await keys.zrem(showtime_key(showtime, name), "0")
             else:
-                await keys.hdel(key, "0")
+                await keys.hdel(showtime_key(showtime, name), "0")
 
         told = await harm(world, chance, act)
     return told
+
+
+async def _seats_of(keys, showtime):
+    return int(await keys.hget(showtime_key(showtime, "meta"), "seats_count"))
+
+
+@fault("seats-cut-short", holds="a map of another length than it should have is lost memory, wherever it was cut")
+async def cut_seats(world, chance):
+    """The string `seats` ends in its first bitmap, before its cells, within the last, or is all zeros: each once."""
+    told = {}
+    for cut in ("bitmap", "cells", "last cell", "last byte", "zeros"):
+
+        async def act(keys, showtime, cut=cut):
+            seats, key = await _seats_of(keys, showtime), showtime_key(showtime, "seats")
+            ends = {"bitmap": 1, "cells": cell_at(0, seats), "last cell": -4, "last byte": -1}
+            whole = await keys.get(key)
+            await keys.set(key, whole[: ends[cut]] if cut in ends else bytes(len(whole)), keepttl=True)
+
+        told = await harm(world, chance, act)
+    return told
+
+
+@fault("older-layout-left", holds="what an older release has left in Redis is met as damage, and loaded anew")
+async def leave_older_layout(world, chance):
+    """A showtime stands there as a release before wrote it: other keys, and its number of seats under another name."""
+
+    async def act(keys, showtime):
+        seats, meta = await _seats_of(keys, showtime), showtime_key(showtime, "meta")
+        older = meta.removesuffix("meta")
+        async with keys.pipeline(transaction=True) as both:
+            both.hset(meta, "seats", seats)
+            both.hdel(meta, "seats_count")
+            both.delete(showtime_key(showtime, "seats"))
+            for name in MAPS:
+                both.setbit(older + name, seats, 1)
+                both.expire(older + name, 600)
+            both.setrange(older + "owners", 4 * seats - 4, bytes(4))
+            both.expire(older + "owners", 600)
+            await both.execute()
+
+    return await harm(world, chance, act)
 
 
 @fault("numbers-unreadable", holds="a number that is none is damage, and mended by a load before anything is written")
 async def spoil_numbers(world, chance):
     """Fields of meta hold text, or a policy is cut short: each once."""
     told = {}
-    for field in ("seats", "generation", "seq", "version", "fence", "next_lapse_ms", "policy"):
+    for field in ("seats_count", "generation", "seq", "version", "fence", "next_lapse_ms", "policy"):
 
         async def act(keys, showtime, field=field):
             await keys.hset(showtime_key(showtime, "meta"), field, "17x")
@@ -150,9 +197,10 @@ async def spoil_numbers(world, chance):
 async def cut_records(world, chance):
     """The records of holds lose their last bytes; then those of customers, of whom one claims once more."""
 
-    async def cut(keys, showtime, name="holds", length=27):
-        key = showtime_key(showtime, name)
-        records = {field: packed[:length] for field, packed in (await keys.hgetall(key)).items() if packed}
+    async def cut(keys, showtime, of=HOLD_FIELD, length=27):
+        key = showtime_key(showtime, "meta")
+        fields = (await keys.hgetall(key)).items()
+        records = {field: packed[:length] for field, packed in fields if of.fullmatch(field)}
         if records:
             await keys.hset(key, mapping=records)
 
@@ -161,7 +209,7 @@ async def cut_records(world, chance):
     async with world.keys() as keys, world.town.customer() as buyer:
         await buyer.claim(showtime, "X1")
         before = await loads(keys, showtime)
-        await cut(keys, showtime, "customers", 6)
+        await cut(keys, showtime, CUSTOMER_FIELD, 6)
         await buyer.claim(showtime, "X2")
         assert await loads(keys, showtime) > before
     return told
@@ -201,16 +249,16 @@ async def flip_sold(world, chance):
     """A bit of `sold` is set: a seat seems sold that nobody bought. Then one is cleared: its ticket is in danger."""
     showtime = await _quiet(world, chance)
     async with world.keys() as keys:
-        sold = showtime_key(showtime, "sold")
-        await keys.setbit(sold, 5, 1)
+        key = showtime_key(showtime, "seats")
+        await keys.setbit(key, bit_at("sold", 5, SEATS), 1)
         assert await audit(world, showtime) == {
             ("owner_differs", "seat 5", "sold in owners", "0"),
             ("sold_without_ticket", "seat 5", "no sale", "sale 0"),
         }
         await repair(world, showtime)
         await _free(world, showtime, "Y2")
-        sale = int.from_bytes((await keys.get(showtime_key(showtime, "owners")))[:4], "big")
-        await keys.setbit(sold, 0, 0)
+        sale = read_seat_string(await keys.get(key)).owners[0]
+        await keys.setbit(key, bit_at("sold", 0, SEATS), 0)
         assert await audit(world, showtime) == {
             ("owner_differs", "seat 0", "free in owners", f"{sale}"),
             ("ticket_not_sold", "seat 0", f"sale {sale}", "not sold"),
@@ -225,15 +273,15 @@ async def flip_locked(world, chance):
     """A bit of `locked` is cleared under a hold, then one is set that has no hold."""
     showtime = await _quiet(world, chance)
     async with world.keys() as keys:
-        locked, owners = (showtime_key(showtime, name) for name in ("locked", "owners"))
-        owner = int.from_bytes((await keys.get(owners))[8:12], "big")
-        await keys.setbit(locked, 2, 0)
+        key = showtime_key(showtime, "seats")
+        owner = read_seat_string(await keys.get(key)).owners[2]
+        await keys.setbit(key, bit_at("locked", 2, SEATS), 0)
         assert await audit(world, showtime) == {
             ("owner_differs", "seat 2", "free in owners", f"{owner}"),
             ("hold_without_seat", "seat 2", f"locked by hold {owner}", f"free, owner {owner}"),
         }
         await repair(world, showtime)
-        await keys.setbit(locked, 6, 1)
+        await keys.setbit(key, bit_at("locked", 6, SEATS), 1)
         assert await audit(world, showtime) == {("hold_missing", "seat 6", "a hold that has it", "owner 0")}
         await repair(world, showtime)
         await _free(world, showtime, "Y3")
@@ -244,14 +292,14 @@ async def flip_owners(world, chance):
     """A bit of a sold seat's number flips. Then all of it is cleared, and somebody buys the seat before any audit."""
     showtime = await _quiet(world, chance)
     async with world.keys() as keys:
-        owners = showtime_key(showtime, "owners")
-        sale = int.from_bytes((await keys.get(owners))[:4], "big")
+        key = showtime_key(showtime, "seats")
+        sale = read_seat_string(await keys.get(key)).owners[0]
         bit = chance.randrange(32)
         flipped = sale ^ 1 << 31 - bit
-        await keys.setbit(owners, bit, flipped >> 31 - bit & 1)
+        await keys.setbit(key, 8 * cell_at(0, SEATS) + bit, flipped >> 31 - bit & 1)
         assert await audit(world, showtime) == {("sale_differs", "seat 0", f"sale {sale}", f"sale {flipped}")}
         await repair(world, showtime)
-        await keys.setrange(owners, 0, b"\0\0\0\0")
+        await keys.setrange(key, cell_at(0, SEATS), b"\0\0\0\0")
         async with world.town.customer() as second:
             answer = await second.client.post(f"/showtimes/{showtime}/holds", json={"seats": ["X1"]})
             if answer.status_code == 201:

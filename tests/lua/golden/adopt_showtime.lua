@@ -1,7 +1,7 @@
 --[[
 Take a showtime over into a new generation, when its data was proved complete up to a seq.
 
-KEYS     meta sold locked blocked owners holds deadlines customers checkouts request
+KEYS     meta seats deadlines checkouts request
 ARGV     1 new generation  2 not_after_ms  3 request  4 old generation  5 old seq  6 fence: owner numbers begin anew,
          for those of claims that Redis may have lost must never be given again
 RETURNS  too_late
@@ -13,26 +13,19 @@ RAISES   nothing
 EMITS    nothing
 COST     O(1)
 ]]
-local clock = (function()
--- Now, in ms since 1970, by Redis' own clock: the only clock that decides anything. Read once, as a value and not by
--- a function: two readings could fall on both sides of a deadline.
+local clock_now_ms
+do
 local time = redis.call('TIME')
-
-return {now_ms = time[1] * 1000 + math.floor(time[2] / 1000)}
-end)()
-local request = (function()
--- Replays: the success of a request is kept under its id and given again.
--- The text of a request is its fingerprint, and after a space, if there is one, the trace context.
-local request = {}
-
+clock_now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local request_recall, request_remember
+do
 local REPLAY_GRACE_MS = 600000
-
 local function fingerprint_of(text)
   return string.match(text, '^[^ ]*')
 end
-
 -- Give what was answered before, or nil if this request is new or is not to be remembered.
-function request.recall(request_key, text, now_ms)
+function request_recall(request_key, text, now_ms)
   local fingerprint = fingerprint_of(text)
   local kept = fingerprint ~= '' and redis.call('GET', request_key)
   if not kept then
@@ -46,9 +39,8 @@ function request.recall(request_key, text, now_ms)
   table.insert(memory, 2, now_ms)
   return memory
 end
-
 -- Keep a success until `until_ms` and the grace have passed.
-function request.remember(request_key, text, answer, until_ms, now_ms)
+function request_remember(request_key, text, answer, until_ms, now_ms)
   local fingerprint = fingerprint_of(text)
   if fingerprint == '' then
     return
@@ -60,33 +52,35 @@ function request.remember(request_key, text, answer, until_ms, now_ms)
   local ttl_ms = math.max(until_ms - now_ms, 0) + REPLAY_GRACE_MS
   redis.call('SET', request_key, cmsgpack.pack(memory), 'PX', ttl_ms)
 end
-
-function request.trace(text)
-  return string.match(text, ' (.*)$') or ''
 end
-
-return request
-end)()
-local intact = (function()
--- Whether a showtime's keys are all there, of their type, and of full length. Lost memory must never read as
--- "all free"; and an error of Redis halfway through a change would leave half of the change behind.
-local intact = {}
-
--- `keys` holds, by name, any of: sold, locked, blocked, owners, holds, customers, checkouts, deadlines, facts, lapses.
-function intact.check(keys, seats)
-  for _, name in ipairs({'sold', 'locked', 'blocked'}) do
-    local key = keys[name]
-    if key and (redis.pcall('STRLEN', key) ~= math.floor(seats / 8) + 1 or redis.call('GETBIT', key, seats) ~= 1) then
+local seat_map_map_bytes, seat_map_bit
+do
+-- How many bytes a bitmap has; three of them stand before the first cell.
+function seat_map_map_bytes(seats_count)
+  return (seats_count - seats_count % 8) / 8 + 1
+end
+-- Where a seat's bit stands, for GETBIT; that of seat number `seats_count` is the bitmap's sentinel.
+function seat_map_bit(map, seats_count, seat)
+  return 8 * map * seat_map_map_bytes(seats_count) + seat
+end
+end
+local intact_check
+do
+-- `keys` holds, by name, any of: seats, deadlines, checkouts, facts, lapses. Meta was proved by who read `seats_count`.
+function intact_check(keys, seats_count)
+  if keys.seats then
+    local bytes = 3 * seat_map_map_bytes(seats_count) + 4 * seats_count
+    if redis.pcall('STRLEN', keys.seats) ~= bytes then
       return false
     end
+    for map = 0, 3 - 1 do
+      if redis.call('GETBIT', keys.seats, seat_map_bit(map, seats_count, seats_count)) ~= 1 then
+        return false
+      end
+    end
   end
-  if keys.owners and redis.pcall('STRLEN', keys.owners) ~= 4 * seats then
+  if keys.checkouts and redis.pcall('HEXISTS', keys.checkouts, '0') ~= 1 then
     return false
-  end
-  for _, name in ipairs({'holds', 'customers', 'checkouts'}) do
-    if keys[name] and redis.pcall('HEXISTS', keys[name], '0') ~= 1 then
-      return false
-    end
   end
   if keys.deadlines and redis.pcall('ZSCORE', keys.deadlines, '0') ~= 'inf' then
     return false
@@ -95,36 +89,31 @@ function intact.check(keys, seats)
   return not (keys.facts and type(redis.pcall('XLEN', keys.facts)) ~= 'number')
     and not (keys.lapses and type(redis.pcall('ZCARD', keys.lapses)) ~= 'number')
 end
-
-return intact
-end)()
+end
 
 -- names
-local keys = {
-  meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], owners = KEYS[5], holds = KEYS[6],
-  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], request = KEYS[10],
-}
+local keys = {meta = KEYS[1], seats = KEYS[2], deadlines = KEYS[3], checkouts = KEYS[4], request = KEYS[5]}
 local generation, not_after_ms, request_text = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local old_generation, old_seq, fence = ARGV[4], ARGV[5], ARGV[6]
 
 -- check
-local now_ms = clock.now_ms
+local now_ms = clock_now_ms
 if now_ms > not_after_ms then
   return {'too_late', now_ms}
 end
-local replay = request.recall(keys.request, request_text, now_ms)
+local replay = request_recall(keys.request, request_text, now_ms)
 if replay then
   return replay
 end
-local fields = redis.pcall('HMGET', keys.meta, 'generation', 'seq', 'seats', 'version')
+local fields = redis.pcall('HMGET', keys.meta, 'generation', 'seq', 'seats_count', 'version')
 if fields.err then
   return {'damaged', now_ms}
 end
-local stamp, seq, seats, version = fields[1], fields[2], tonumber(fields[3]), tonumber(fields[4])
+local stamp, seq, seats_count, version = fields[1], fields[2], tonumber(fields[3]), tonumber(fields[4])
 if not stamp and not fields[3] then
   return {'not_loaded', now_ms}
 end
-if not (stamp and seq and seats and version) or not intact.check(keys, seats) then
+if not (stamp and seq and seats_count and version) or not intact_check(keys, seats_count) then
   return {'damaged', now_ms}
 end
 if stamp ~= old_generation or seq ~= old_seq then
@@ -134,10 +123,12 @@ end
 local grown = math.max(now_ms, version + redis.call('ZCARD', keys.deadlines) + 1)
 
 -- change
-redis.call('HDEL', keys.meta, 'generation')
+-- A deletion first: at maxmemory it lets the rest follow. Not of a field that is there: it would come back as the last
+-- one, and every look at it would pass all holds.
+redis.call('HDEL', keys.meta, 'none')
 redis.call('HSET', keys.meta, 'generation', generation, 'seq', 0, 'version', grown, 'fence', fence)
 
 -- answer
 local answer = {'adopted', now_ms, grown}
-request.remember(keys.request, request_text, answer, now_ms, now_ms)
+request_remember(keys.request, request_text, answer, now_ms, now_ms)
 return answer

@@ -1,7 +1,7 @@
 --[[
 Change a showtime's rules and the end of its keys; deadlines already given stay.
 
-KEYS     meta sold locked blocked owners holds deadlines customers checkouts request
+KEYS     meta seats deadlines checkouts request
 ARGV     1 generation  2 not_after_ms  3 request  4.. the 11 policy numbers (include/policy.lua)
 RETURNS  too_late
          replayed, the first answer | idempotency_key_reused
@@ -11,26 +11,19 @@ RAISES   fewer than 11 numbers
 EMITS    nothing
 COST     O(1)
 ]]
-local clock = (function()
--- Now, in ms since 1970, by Redis' own clock: the only clock that decides anything. Read once, as a value and not by
--- a function: two readings could fall on both sides of a deadline.
+local clock_now_ms
+do
 local time = redis.call('TIME')
-
-return {now_ms = time[1] * 1000 + math.floor(time[2] / 1000)}
-end)()
-local request = (function()
--- Replays: the success of a request is kept under its id and given again.
--- The text of a request is its fingerprint, and after a space, if there is one, the trace context.
-local request = {}
-
+clock_now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local request_recall, request_remember
+do
 local REPLAY_GRACE_MS = 600000
-
 local function fingerprint_of(text)
   return string.match(text, '^[^ ]*')
 end
-
 -- Give what was answered before, or nil if this request is new or is not to be remembered.
-function request.recall(request_key, text, now_ms)
+function request_recall(request_key, text, now_ms)
   local fingerprint = fingerprint_of(text)
   local kept = fingerprint ~= '' and redis.call('GET', request_key)
   if not kept then
@@ -44,9 +37,8 @@ function request.recall(request_key, text, now_ms)
   table.insert(memory, 2, now_ms)
   return memory
 end
-
 -- Keep a success until `until_ms` and the grace have passed.
-function request.remember(request_key, text, answer, until_ms, now_ms)
+function request_remember(request_key, text, answer, until_ms, now_ms)
   local fingerprint = fingerprint_of(text)
   if fingerprint == '' then
     return
@@ -58,32 +50,21 @@ function request.remember(request_key, text, answer, until_ms, now_ms)
   local ttl_ms = math.max(until_ms - now_ms, 0) + REPLAY_GRACE_MS
   redis.call('SET', request_key, cmsgpack.pack(memory), 'PX', ttl_ms)
 end
-
-function request.trace(text)
-  return string.match(text, ' (.*)$') or ''
 end
-
-return request
-end)()
-local policy = (function()
--- A showtime's rules.
-local policy = {}
-
+local policy_pack, policy_read
+do
 local PAYMENT_RETRY_TTL_MS = 300000
-
 local COUNT = 11
-
--- Pack the 11 numbers that start at values[first], in the order of '>I4I4I4I4HHHI8I8I8I8'.
-function policy.pack(values, first)
+-- Pack the 11 numbers that start at values[first], in the order of formats.POLICY.
+function policy_pack(values, first)
   local numbers = {}
   for i = 1, COUNT do
     numbers[i] = assert(tonumber(values[first + i - 1]), 'a policy is 11 numbers')
   end
   return struct.pack('>I4I4I4I4HHHI8I8I8I8', unpack(numbers))
 end
-
 -- Give the numbers by name, and what follows from them.
-function policy.read(packed)
+function policy_read(packed)
   local rules = {payment_retry_ttl_ms = PAYMENT_RETRY_TTL_MS}
   rules.hold_ttl_ms, rules.payment_ttl_ms, rules.hold_max_ms, rules.claim_max_ms, rules.seats_per_hold_max,
     rules.holds_per_customer_max, rules.seats_per_customer_max, rules.sales_open_ms, rules.sales_stop_ms,
@@ -92,25 +73,19 @@ function policy.read(packed)
   rules.ahead_max_ms = math.max(rules.hold_ttl_ms, rules.payment_ttl_ms, PAYMENT_RETRY_TTL_MS)
   return rules
 end
-
-return policy
-end)()
-local showtime = (function()
--- A showtime's meta: what stands in it, and whether the showtime takes work now.
-local showtime = {}
-
+end
+local showtime_look, showtime_enter, showtime_version, showtime_save
+do
 local STATUSES = {open = true, frozen = true, rebuilding = true, cancelled = true}
-
 -- The number that a field spells in digits; nil if it spells none.
 local function whole(text)
   return text and string.find(text, '^%d+$') and tonumber(text) or nil
 end
-
 -- Read meta for a reader. Gives meta, or nil and the refusal. In meta: status, seats, version, fence, next_lapse_ms,
 -- policy (see policy.read).
-function showtime.look(meta_key, generation, now_ms)
+function showtime_look(meta_key, generation, now_ms)
   local fields = redis.pcall('HMGET', meta_key,
-    'status', 'generation', 'seats', 'version', 'fence', 'next_lapse_ms', 'policy', 'seq')
+    'status', 'generation', 'seats_count', 'version', 'fence', 'next_lapse_ms', 'policy', 'seq')
   if fields.err then
     return nil, {'damaged', now_ms}
   end
@@ -133,104 +108,70 @@ function showtime.look(meta_key, generation, now_ms)
     version = version,
     fence = fence,
     next_lapse_ms = next_lapse_ms,
-    policy = policy.read(packed),
+    policy = policy_read(packed),
   }
 end
-
 -- Read meta for a writer: as look, but a showtime under rebuilding takes no writes.
-function showtime.enter(meta_key, generation, now_ms)
-  local meta, refusal = showtime.look(meta_key, generation, now_ms)
+function showtime_enter(meta_key, generation, now_ms)
+  local meta, refusal = showtime_look(meta_key, generation, now_ms)
   if meta and meta.status == 'rebuilding' then
     return nil, {'rebuilding', now_ms}
   end
   return meta, refusal
 end
-
--- Why nothing at all is sold any more; nil if a running checkout may finish.
-function showtime.over(meta, now_ms)
-  if meta.status == 'cancelled' then
-    return {'showtime_closed', now_ms, 'CANCELLED'}
-  end
-  if now_ms >= meta.policy.ends_ms then
-    return {'showtime_closed', now_ms, 'ENDED'}
-  end
-end
-
--- Why no seat is given to anybody new now; nil if the showtime is on sale.
-function showtime.closed(meta, now_ms)
-  local rules = meta.policy
-  if meta.status == 'open' and now_ms >= rules.sales_open_ms and now_ms < rules.sales_stop_ms then
-    return nil
-  end
-  if meta.status == 'cancelled' then
-    return {'showtime_closed', now_ms, 'CANCELLED'}
-  end
-  if now_ms >= rules.sales_stop_ms then
-    return {'showtime_closed', now_ms, 'ENDED'}
-  end
-  if meta.status == 'frozen' then
-    return {'showtime_closed', now_ms, 'FROZEN'}
-  end
-  return {'not_on_sale', now_ms, rules.sales_open_ms}
-end
-
 -- The version that everybody sees: a hold that lapsed and was not yet ended counts as one change.
-function showtime.version(meta, deadlines_key, now_ms)
+function showtime_version(meta, deadlines_key, now_ms)
   if meta.next_lapse_ms == 0 or meta.next_lapse_ms > now_ms then
     return meta.version
   end
   return meta.version + redis.call('ZCOUNT', deadlines_key, '-inf', now_ms)
 end
-
-function showtime.save(meta_key, meta)
+function showtime_save(meta_key, meta)
   redis.call('HSET', meta_key, 'version', meta.version, 'fence', meta.fence)
 end
-
--- The showtime's number, as its keys spell it.
-function showtime.number(meta_key)
-  return string.match(meta_key, ':(%d+):meta$')
 end
-
-return showtime
-end)()
-local entry = (function()
--- The first questions to every call of a writer: is it late, was it done before, does the showtime take writes.
-local entry = {}
-
+local entry_writer
+do
 -- Gives meta, or nil and the answer.
-function entry.writer(meta_key, request_key, generation, not_after_ms, request_text, now_ms)
+function entry_writer(meta_key, request_key, generation, not_after_ms, request_text, now_ms)
   if now_ms > tonumber(not_after_ms) then
     return nil, {'too_late', now_ms}
   end
-  local replay = request.recall(request_key, request_text, now_ms)
+  local replay = request_recall(request_key, request_text, now_ms)
   if replay then
     return nil, replay
   end
-  return showtime.enter(meta_key, generation, now_ms)
+  return showtime_enter(meta_key, generation, now_ms)
 end
-
-return entry
-end)()
-local intact = (function()
--- Whether a showtime's keys are all there, of their type, and of full length. Lost memory must never read as
--- "all free"; and an error of Redis halfway through a change would leave half of the change behind.
-local intact = {}
-
--- `keys` holds, by name, any of: sold, locked, blocked, owners, holds, customers, checkouts, deadlines, facts, lapses.
-function intact.check(keys, seats)
-  for _, name in ipairs({'sold', 'locked', 'blocked'}) do
-    local key = keys[name]
-    if key and (redis.pcall('STRLEN', key) ~= math.floor(seats / 8) + 1 or redis.call('GETBIT', key, seats) ~= 1) then
+end
+local seat_map_map_bytes, seat_map_bit
+do
+-- How many bytes a bitmap has; three of them stand before the first cell.
+function seat_map_map_bytes(seats_count)
+  return (seats_count - seats_count % 8) / 8 + 1
+end
+-- Where a seat's bit stands, for GETBIT; that of seat number `seats_count` is the bitmap's sentinel.
+function seat_map_bit(map, seats_count, seat)
+  return 8 * map * seat_map_map_bytes(seats_count) + seat
+end
+end
+local intact_check
+do
+-- `keys` holds, by name, any of: seats, deadlines, checkouts, facts, lapses. Meta was proved by who read `seats_count`.
+function intact_check(keys, seats_count)
+  if keys.seats then
+    local bytes = 3 * seat_map_map_bytes(seats_count) + 4 * seats_count
+    if redis.pcall('STRLEN', keys.seats) ~= bytes then
       return false
     end
+    for map = 0, 3 - 1 do
+      if redis.call('GETBIT', keys.seats, seat_map_bit(map, seats_count, seats_count)) ~= 1 then
+        return false
+      end
+    end
   end
-  if keys.owners and redis.pcall('STRLEN', keys.owners) ~= 4 * seats then
+  if keys.checkouts and redis.pcall('HEXISTS', keys.checkouts, '0') ~= 1 then
     return false
-  end
-  for _, name in ipairs({'holds', 'customers', 'checkouts'}) do
-    if keys[name] and redis.pcall('HEXISTS', keys[name], '0') ~= 1 then
-      return false
-    end
   end
   if keys.deadlines and redis.pcall('ZSCORE', keys.deadlines, '0') ~= 'inf' then
     return false
@@ -239,41 +180,36 @@ function intact.check(keys, seats)
   return not (keys.facts and type(redis.pcall('XLEN', keys.facts)) ~= 'number')
     and not (keys.lapses and type(redis.pcall('ZCARD', keys.lapses)) ~= 'number')
 end
-
-return intact
-end)()
+end
 
 -- names
-local keys = {
-  meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], owners = KEYS[5], holds = KEYS[6],
-  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], request = KEYS[10],
-}
+local keys = {meta = KEYS[1], seats = KEYS[2], deadlines = KEYS[3], checkouts = KEYS[4], request = KEYS[5]}
 local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
 local FIRST_NUMBER = 4
 
 -- check
-local now_ms = clock.now_ms
-local meta, refusal = entry.writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
+local now_ms = clock_now_ms
+local meta, refusal = entry_writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
 if refusal then
   return refusal
 end
-if not intact.check(keys, meta.seats) then
+if not intact_check(keys, meta.seats) then
   return {'damaged', now_ms}
 end
-local packed = policy.pack(ARGV, FIRST_NUMBER)
+local packed = policy_pack(ARGV, FIRST_NUMBER)
 
 -- change
--- A deletion first: at maxmemory it lets the rest follow.
-redis.call('HDEL', keys.meta, 'policy')
+-- A deletion first: at maxmemory it lets the rest follow. Of no field that is there; see adopt_showtime.lua.
+redis.call('HDEL', keys.meta, 'none')
 redis.call('HSET', keys.meta, 'policy', packed)
 meta.version = meta.version + 1
-showtime.save(keys.meta, meta)
-local keys_until_ms = policy.read(packed).keys_until_ms
+showtime_save(keys.meta, meta)
+local keys_until_ms = policy_read(packed).keys_until_ms
 for i = 1, #KEYS - 1 do
   redis.call('PEXPIREAT', KEYS[i], keys_until_ms)
 end
 
 -- answer
-local answer = {'policy_changed', now_ms, showtime.version(meta, keys.deadlines, now_ms)}
-request.remember(keys.request, request_text, answer, now_ms, now_ms)
+local answer = {'policy_changed', now_ms, showtime_version(meta, keys.deadlines, now_ms)}
+request_remember(keys.request, request_text, answer, now_ms, now_ms)
 return answer

@@ -1,7 +1,7 @@
 --[[
 End holds whose time is over, so that viewers are told; correctness does not depend on it.
 
-KEYS     meta sold locked blocked owners holds deadlines customers checkouts facts lapses request
+KEYS     meta seats deadlines checkouts facts lapses request
 ARGV     1 generation  2 not_after_ms  3 request  4 limit: holds ended by one call
 RETURNS  too_late
          replayed, the first answer | idempotency_key_reused
@@ -11,26 +11,19 @@ RAISES   nothing
 EMITS    booking_expired, of each hold that was checked out
 COST     O(seats of the holds ended)
 ]]
-local clock = (function()
--- Now, in ms since 1970, by Redis' own clock: the only clock that decides anything. Read once, as a value and not by
--- a function: two readings could fall on both sides of a deadline.
+local clock_now_ms
+do
 local time = redis.call('TIME')
-
-return {now_ms = time[1] * 1000 + math.floor(time[2] / 1000)}
-end)()
-local request = (function()
--- Replays: the success of a request is kept under its id and given again.
--- The text of a request is its fingerprint, and after a space, if there is one, the trace context.
-local request = {}
-
+clock_now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local request_recall, request_remember, request_trace
+do
 local REPLAY_GRACE_MS = 600000
-
 local function fingerprint_of(text)
   return string.match(text, '^[^ ]*')
 end
-
 -- Give what was answered before, or nil if this request is new or is not to be remembered.
-function request.recall(request_key, text, now_ms)
+function request_recall(request_key, text, now_ms)
   local fingerprint = fingerprint_of(text)
   local kept = fingerprint ~= '' and redis.call('GET', request_key)
   if not kept then
@@ -44,9 +37,8 @@ function request.recall(request_key, text, now_ms)
   table.insert(memory, 2, now_ms)
   return memory
 end
-
 -- Keep a success until `until_ms` and the grace have passed.
-function request.remember(request_key, text, answer, until_ms, now_ms)
+function request_remember(request_key, text, answer, until_ms, now_ms)
   local fingerprint = fingerprint_of(text)
   if fingerprint == '' then
     return
@@ -58,32 +50,15 @@ function request.remember(request_key, text, answer, until_ms, now_ms)
   local ttl_ms = math.max(until_ms - now_ms, 0) + REPLAY_GRACE_MS
   redis.call('SET', request_key, cmsgpack.pack(memory), 'PX', ttl_ms)
 end
-
-function request.trace(text)
+function request_trace(text)
   return string.match(text, ' (.*)$') or ''
 end
-
-return request
-end)()
-local policy = (function()
--- A showtime's rules.
-local policy = {}
-
-local PAYMENT_RETRY_TTL_MS = 300000
-
-local COUNT = 11
-
--- Pack the 11 numbers that start at values[first], in the order of '>I4I4I4I4HHHI8I8I8I8'.
-function policy.pack(values, first)
-  local numbers = {}
-  for i = 1, COUNT do
-    numbers[i] = assert(tonumber(values[first + i - 1]), 'a policy is 11 numbers')
-  end
-  return struct.pack('>I4I4I4I4HHHI8I8I8I8', unpack(numbers))
 end
-
+local policy_read
+do
+local PAYMENT_RETRY_TTL_MS = 300000
 -- Give the numbers by name, and what follows from them.
-function policy.read(packed)
+function policy_read(packed)
   local rules = {payment_retry_ttl_ms = PAYMENT_RETRY_TTL_MS}
   rules.hold_ttl_ms, rules.payment_ttl_ms, rules.hold_max_ms, rules.claim_max_ms, rules.seats_per_hold_max,
     rules.holds_per_customer_max, rules.seats_per_customer_max, rules.sales_open_ms, rules.sales_stop_ms,
@@ -92,25 +67,19 @@ function policy.read(packed)
   rules.ahead_max_ms = math.max(rules.hold_ttl_ms, rules.payment_ttl_ms, PAYMENT_RETRY_TTL_MS)
   return rules
 end
-
-return policy
-end)()
-local showtime = (function()
--- A showtime's meta: what stands in it, and whether the showtime takes work now.
-local showtime = {}
-
+end
+local showtime_look, showtime_enter, showtime_save, showtime_number
+do
 local STATUSES = {open = true, frozen = true, rebuilding = true, cancelled = true}
-
 -- The number that a field spells in digits; nil if it spells none.
 local function whole(text)
   return text and string.find(text, '^%d+$') and tonumber(text) or nil
 end
-
 -- Read meta for a reader. Gives meta, or nil and the refusal. In meta: status, seats, version, fence, next_lapse_ms,
 -- policy (see policy.read).
-function showtime.look(meta_key, generation, now_ms)
+function showtime_look(meta_key, generation, now_ms)
   local fields = redis.pcall('HMGET', meta_key,
-    'status', 'generation', 'seats', 'version', 'fence', 'next_lapse_ms', 'policy', 'seq')
+    'status', 'generation', 'seats_count', 'version', 'fence', 'next_lapse_ms', 'policy', 'seq')
   if fields.err then
     return nil, {'damaged', now_ms}
   end
@@ -133,104 +102,67 @@ function showtime.look(meta_key, generation, now_ms)
     version = version,
     fence = fence,
     next_lapse_ms = next_lapse_ms,
-    policy = policy.read(packed),
+    policy = policy_read(packed),
   }
 end
-
 -- Read meta for a writer: as look, but a showtime under rebuilding takes no writes.
-function showtime.enter(meta_key, generation, now_ms)
-  local meta, refusal = showtime.look(meta_key, generation, now_ms)
+function showtime_enter(meta_key, generation, now_ms)
+  local meta, refusal = showtime_look(meta_key, generation, now_ms)
   if meta and meta.status == 'rebuilding' then
     return nil, {'rebuilding', now_ms}
   end
   return meta, refusal
 end
-
--- Why nothing at all is sold any more; nil if a running checkout may finish.
-function showtime.over(meta, now_ms)
-  if meta.status == 'cancelled' then
-    return {'showtime_closed', now_ms, 'CANCELLED'}
-  end
-  if now_ms >= meta.policy.ends_ms then
-    return {'showtime_closed', now_ms, 'ENDED'}
-  end
-end
-
--- Why no seat is given to anybody new now; nil if the showtime is on sale.
-function showtime.closed(meta, now_ms)
-  local rules = meta.policy
-  if meta.status == 'open' and now_ms >= rules.sales_open_ms and now_ms < rules.sales_stop_ms then
-    return nil
-  end
-  if meta.status == 'cancelled' then
-    return {'showtime_closed', now_ms, 'CANCELLED'}
-  end
-  if now_ms >= rules.sales_stop_ms then
-    return {'showtime_closed', now_ms, 'ENDED'}
-  end
-  if meta.status == 'frozen' then
-    return {'showtime_closed', now_ms, 'FROZEN'}
-  end
-  return {'not_on_sale', now_ms, rules.sales_open_ms}
-end
-
--- The version that everybody sees: a hold that lapsed and was not yet ended counts as one change.
-function showtime.version(meta, deadlines_key, now_ms)
-  if meta.next_lapse_ms == 0 or meta.next_lapse_ms > now_ms then
-    return meta.version
-  end
-  return meta.version + redis.call('ZCOUNT', deadlines_key, '-inf', now_ms)
-end
-
-function showtime.save(meta_key, meta)
+function showtime_save(meta_key, meta)
   redis.call('HSET', meta_key, 'version', meta.version, 'fence', meta.fence)
 end
-
 -- The showtime's number, as its keys spell it.
-function showtime.number(meta_key)
+function showtime_number(meta_key)
   return string.match(meta_key, ':(%d+):meta$')
 end
-
-return showtime
-end)()
-local entry = (function()
--- The first questions to every call of a writer: is it late, was it done before, does the showtime take writes.
-local entry = {}
-
+end
+local entry_writer
+do
 -- Gives meta, or nil and the answer.
-function entry.writer(meta_key, request_key, generation, not_after_ms, request_text, now_ms)
+function entry_writer(meta_key, request_key, generation, not_after_ms, request_text, now_ms)
   if now_ms > tonumber(not_after_ms) then
     return nil, {'too_late', now_ms}
   end
-  local replay = request.recall(request_key, request_text, now_ms)
+  local replay = request_recall(request_key, request_text, now_ms)
   if replay then
     return nil, replay
   end
-  return showtime.enter(meta_key, generation, now_ms)
+  return showtime_enter(meta_key, generation, now_ms)
 end
-
-return entry
-end)()
-local intact = (function()
--- Whether a showtime's keys are all there, of their type, and of full length. Lost memory must never read as
--- "all free"; and an error of Redis halfway through a change would leave half of the change behind.
-local intact = {}
-
--- `keys` holds, by name, any of: sold, locked, blocked, owners, holds, customers, checkouts, deadlines, facts, lapses.
-function intact.check(keys, seats)
-  for _, name in ipairs({'sold', 'locked', 'blocked'}) do
-    local key = keys[name]
-    if key and (redis.pcall('STRLEN', key) ~= math.floor(seats / 8) + 1 or redis.call('GETBIT', key, seats) ~= 1) then
+end
+local seat_map_map_bytes, seat_map_bit
+do
+-- How many bytes a bitmap has; three of them stand before the first cell.
+function seat_map_map_bytes(seats_count)
+  return (seats_count - seats_count % 8) / 8 + 1
+end
+-- Where a seat's bit stands, for GETBIT; that of seat number `seats_count` is the bitmap's sentinel.
+function seat_map_bit(map, seats_count, seat)
+  return 8 * map * seat_map_map_bytes(seats_count) + seat
+end
+end
+local intact_check
+do
+-- `keys` holds, by name, any of: seats, deadlines, checkouts, facts, lapses. Meta was proved by who read `seats_count`.
+function intact_check(keys, seats_count)
+  if keys.seats then
+    local bytes = 3 * seat_map_map_bytes(seats_count) + 4 * seats_count
+    if redis.pcall('STRLEN', keys.seats) ~= bytes then
       return false
     end
+    for map = 0, 3 - 1 do
+      if redis.call('GETBIT', keys.seats, seat_map_bit(map, seats_count, seats_count)) ~= 1 then
+        return false
+      end
+    end
   end
-  if keys.owners and redis.pcall('STRLEN', keys.owners) ~= 4 * seats then
+  if keys.checkouts and redis.pcall('HEXISTS', keys.checkouts, '0') ~= 1 then
     return false
-  end
-  for _, name in ipairs({'holds', 'customers', 'checkouts'}) do
-    if keys[name] and redis.pcall('HEXISTS', keys[name], '0') ~= 1 then
-      return false
-    end
   end
   if keys.deadlines and redis.pcall('ZSCORE', keys.deadlines, '0') ~= 'inf' then
     return false
@@ -239,17 +171,17 @@ function intact.check(keys, seats)
   return not (keys.facts and type(redis.pcall('XLEN', keys.facts)) ~= 'number')
     and not (keys.lapses and type(redis.pcall('ZCARD', keys.lapses)) ~= 'number')
 end
-
-return intact
-end)()
-local holds = (function()
--- Finding holds by what a hold id says, and keeping them.
-local holds = {}
-
+end
+local holds_field, holds_read
+do
+-- The field of meta that has a hold's record.
+function holds_field(owner)
+  return 'h' .. struct.pack('>I4', owner)
+end
 -- Read a hold and its deadline. Gives nil if there is none, or nil and 'damaged' if only half of it is there.
 -- `capped` tells that the stored deadline lies beyond what any clock but a wrong one could have written.
-function holds.read(holds_key, deadlines_key, owner, rules, now_ms)
-  local packed = redis.pcall('HGET', holds_key, owner)
+function holds_read(meta_key, deadlines_key, owner, rules, now_ms)
+  local packed = redis.pcall('HGET', meta_key, holds_field(owner))
   local score = redis.pcall('ZSCORE', deadlines_key, owner)
   if not packed and not score then
     return nil
@@ -274,99 +206,59 @@ function holds.read(holds_key, deadlines_key, owner, rules, now_ms)
   end
   return hold
 end
-
--- Owner numbers of one load share their high byte and are given in ascending order.
-local function never_issued(owner, meta)
-  return owner > meta.fence and math.floor(owner / 2 ^ 24) == math.floor(meta.fence / 2 ^ 24)
 end
-
--- Read the live hold that a hold id names (same owner number, same moment of the claim), for its own customer
--- ('' stands for staff and the system). Gives the hold, or nil and the refusal.
-function holds.own(holds_key, deadlines_key, owner, claimed_at_ms, subject, meta, now_ms)
-  local hold, damaged = holds.read(holds_key, deadlines_key, owner, meta.policy, now_ms)
-  if damaged then
-    return nil, {'damaged', now_ms}
-  end
-  if hold and hold.claimed_at_ms ~= tonumber(claimed_at_ms) then
-    hold = nil
-  end
-  if hold and subject ~= '' and hold.subject ~= subject then
-    return nil, {'not_found', now_ms}
-  end
-  if not hold and (never_issued(tonumber(owner), meta) or tonumber(claimed_at_ms) > now_ms) then
-    return nil, {'not_found', now_ms}
-  end
-  if not hold or hold.lapsed then
-    return nil, {'hold_expired', now_ms}
-  end
-  return hold
-end
-
--- Deleted first: at maxmemory Redis lets a script write on once it has written, and never refuses a deletion.
-function holds.save(holds_key, hold)
-  redis.call('HDEL', holds_key, hold.owner)
-  redis.call('HSET', holds_key, hold.owner, struct.pack('>c16I8c1BBB' .. string.rep('H', #hold.seats),
-    hold.subject, hold.claimed_at_ms, hold.status, hold.extensions, hold.retries, hold.payment_open,
-    unpack(hold.seats)))
-end
-
-return holds
-end)()
-local deadlines = (function()
--- Deadlines of holds, and the hint by which the worker's timer finds the next one to lapse.
-local deadlines = {}
-
+local deadlines_set, deadlines_mend, deadlines_renew
+do
 -- Set a hold's deadline. meta.next_lapse_ms is never later than the earliest deadline.
-function deadlines.set(deadlines_key, lapses_key, meta_key, meta, owner, deadline_ms)
+function deadlines_set(deadlines_key, lapses_key, meta_key, meta, owner, deadline_ms)
   redis.call('ZADD', deadlines_key, deadline_ms, owner)
   if meta.next_lapse_ms == 0 or deadline_ms < meta.next_lapse_ms then
     meta.next_lapse_ms = deadline_ms
     redis.call('HSET', meta_key, 'next_lapse_ms', deadline_ms)
-    redis.call('ZADD', lapses_key, deadline_ms, showtime.number(meta_key))
+    redis.call('ZADD', lapses_key, deadline_ms, showtime_number(meta_key))
   end
 end
-
 -- Bring deadlines that a clock, since set back, left beyond the maximum down to it; else such holds would be
 -- eternal. The only write that a refusal may follow: no seat and no record changes by it.
-function deadlines.mend(deadlines_key, lapses_key, meta_key, meta, capped)
+function deadlines_mend(deadlines_key, lapses_key, meta_key, meta, capped)
   for _, hold in ipairs(capped) do
-    deadlines.set(deadlines_key, lapses_key, meta_key, meta, hold.owner, hold.deadline_ms)
+    deadlines_set(deadlines_key, lapses_key, meta_key, meta, hold.owner, hold.deadline_ms)
   end
 end
-
 -- Find the earliest deadline anew and tell the timer. Gives it, or 0 without a hold.
-function deadlines.renew(deadlines_key, lapses_key, meta_key)
+function deadlines_renew(deadlines_key, lapses_key, meta_key)
   local first = redis.call('ZRANGE', deadlines_key, 0, 0, 'WITHSCORES')
   if first[1] == '0' then
-    redis.call('ZREM', lapses_key, showtime.number(meta_key))
+    redis.call('ZREM', lapses_key, showtime_number(meta_key))
     redis.call('HSET', meta_key, 'next_lapse_ms', 0)
     return 0
   end
-  redis.call('ZADD', lapses_key, first[2], showtime.number(meta_key))
+  redis.call('ZADD', lapses_key, first[2], showtime_number(meta_key))
   redis.call('HSET', meta_key, 'next_lapse_ms', first[2])
   return tonumber(first[2])
 end
-
-return deadlines
-end)()
-local seat_map = (function()
--- Seats, and who has which: a cell of 4 bytes per seat in `owners`, and the bitmaps sold, locked, blocked beside it.
--- A cell of 0 is nobody, so one look at the cells proves that seats are free. Seats come as runs
--- {first, count, first, count, ...}: groups sit side by side, and a run costs one command.
-local seat_map = {}
-
+end
+local seat_map_read, seat_map_cells, seat_map_all, seat_map_fill, seat_map_set
+do
 -- Read seat indexes from values[first..last]. Gives them ascending, and their runs.
 -- Raises if one is no seat of the showtime or comes twice.
-function seat_map.read(values, first, last, seats_count)
-  local seats = {}
+function seat_map_read(values, first, last, seats_count)
+  local seats, rising, before = {}, true, -1
   for i = first, last do
-    seats[i - first + 1] = tonumber(values[i])
+    local seat = tonumber(values[i])
+    if not seat or seat % 1 ~= 0 or seat < 0 or seat >= seats_count then
+      error('seats must be distinct indexes of the showtime')
+    end
+    rising = rising and seat > before
+    seats[i - first + 1], before = seat, seat
   end
-  table.sort(seats)
+  if not rising then
+    table.sort(seats)
+  end
   local runs, size, next_seat = {}, 0, 0
-  for i = 1, last - first + 1 do
+  for i = 1, #seats do
     local seat = seats[i]
-    if not seat or seat % 1 ~= 0 or seat < next_seat or seat >= seats_count then
+    if seat < next_seat then
       error('seats must be distinct indexes of the showtime')
     end
     -- Up to 32: the bits of a run are one number of BITFIELD, which Lua must hold exactly.
@@ -380,74 +272,48 @@ function seat_map.read(values, first, last, seats_count)
   end
   return seats, runs
 end
-
+-- The cells of a run; shorter, or an error, if the string is not what it should be.
+function seat_map_cells(seats_key, seats_count, first, count)
+  local at = 3 * seat_map_map_bytes(seats_count) + 4 * first
+  return redis.pcall('GETRANGE', seats_key, at, at + 4 * count - 1)
+end
 -- Whether each cell is there and is `cell`.
-function seat_map.all(owners_key, runs, cell)
+function seat_map_all(seats_key, seats_count, runs, cell)
   for i = 1, #runs, 2 do
-    local first, count = runs[i], runs[i + 1]
-    if redis.pcall('GETRANGE', owners_key, 4 * first, 4 * (first + count) - 1) ~= string.rep(cell, count) then
+    if seat_map_cells(seats_key, seats_count, runs[i], runs[i + 1]) ~= string.rep(cell, runs[i + 1]) then
       return false
     end
   end
   return true
 end
-
+-- Fill cells.
+function seat_map_fill(seats_key, seats_count, runs, cell)
+  local cells_at = 3 * seat_map_map_bytes(seats_count)
+  for i = 1, #runs, 2 do
+    redis.call('SETRANGE', seats_key, cells_at + 4 * runs[i], string.rep(cell, runs[i + 1]))
+  end
+end
 -- Set (or with bit 0 clear) the seats in a bitmap, and fill their cells.
-function seat_map.set(bitmap_key, owners_key, runs, bit, cell)
+function seat_map_set(seats_key, seats_count, map, runs, bit, cell)
   for i = 1, #runs, 2 do
-    local first, count = runs[i], runs[i + 1]
-    redis.call('BITFIELD', bitmap_key, 'SET', 'u' .. count, first, bit * (2 ^ count - 1))
-    redis.call('SETRANGE', owners_key, 4 * first, string.rep(cell, count))
+    redis.call('BITFIELD', seats_key, 'SET', 'u' .. runs[i + 1], seat_map_bit(map, seats_count, runs[i]),
+      bit * (2 ^ runs[i + 1] - 1))
   end
+  seat_map_fill(seats_key, seats_count, runs, cell)
 end
-
-return seat_map
-end)()
-local seat_look = (function()
--- Looking at seats that are not simply free.
-local seat_look = {}
-
--- Owner numbers in the order of the runs' seats; nil if the map is damaged.
-function seat_look.owners(owners_key, runs)
-  local owners = {}
-  for i = 1, #runs, 2 do
-    local first, count = runs[i], runs[i + 1]
-    local cells = redis.pcall('GETRANGE', owners_key, 4 * first, 4 * (first + count) - 1)
-    if type(cells) ~= 'string' or #cells ~= 4 * count then
-      return nil
-    end
-    for j = 1, #cells, 4 do
-      owners[#owners + 1] = struct.unpack('>I4', cells, j)
-    end
-  end
-  return owners
 end
-
+local seat_look_runs
+do
 -- The runs of seats that are known to be distinct, in range and ascending.
-function seat_look.runs(seats)
-  local _, runs = seat_map.read(seats, 1, #seats, math.huge)
+function seat_look_runs(seats)
+  local _, runs = seat_map_read(seats, 1, #seats, math.huge)
   return runs
 end
-
--- Those of the seats whose bit is set.
-function seat_look.marked(bitmap_key, seats)
-  local marked = {}
-  for _, seat in ipairs(seats) do
-    if redis.call('GETBIT', bitmap_key, seat) == 1 then
-      table.insert(marked, seat)
-    end
-  end
-  return marked
 end
-
-return seat_look
-end)()
-local customer_record = (function()
--- Reading and changing what a customer has of a showtime.
-local customer_record = {}
-
+local customer_record_read, customer_record_find, customer_record_change
+do
 -- Give {bought, holds = {{owner, seats}, ...}}, or nil if it is no such record; `packed` is false for a new customer.
-function customer_record.read(packed)
+function customer_record_read(packed)
   packed = packed or '\0\0'
   if #packed < 2 or (#packed - 2) % 5 ~= 0 then
     return nil
@@ -459,11 +325,14 @@ function customer_record.read(packed)
   end
   return customer
 end
-
+-- Find the record of a customer: as read.
+function customer_record_find(meta_key, subject)
+  return customer_record_read(redis.call('HGET', meta_key, 'c' .. subject))
+end
 -- Take a hold off or give it another size (`seats` 0 takes it off), and move the bought count. A record that cannot be
 -- read begins anew: the caller is in the middle of its change.
-function customer_record.change(customers_key, subject, owner, seats, bought_more)
-  local customer = customer_record.read(redis.call('HGET', customers_key, subject)) or customer_record.read(false)
+function customer_record_change(meta_key, subject, owner, seats, bought_more)
+  local customer = customer_record_find(meta_key, subject) or customer_record_read(false)
   local packed = struct.pack('>H', math.max(customer.bought + bought_more, 0))
   for _, hold in ipairs(customer.holds) do
     if hold.owner ~= owner then
@@ -473,28 +342,22 @@ function customer_record.change(customers_key, subject, owner, seats, bought_mor
   if seats > 0 then
     packed = packed .. struct.pack('>I4B', owner, seats)
   end
-  redis.call('HDEL', customers_key, subject)
+  redis.call('HDEL', meta_key, 'c' .. subject)
   if packed ~= '\0\0' then
-    redis.call('HSET', customers_key, subject, packed)
+    redis.call('HSET', meta_key, 'c' .. subject, packed)
   end
 end
-
-return customer_record
-end)()
-local cool_down = (function()
--- Holds that a customer left to lapse without ever trying to pay: how many lately, and how long no new claim follows.
-local cool_down = {}
-
+end
+local cool_down_note
+do
 local COOL_DOWN_MEMORY_MS = 3600000
-local COOL_DOWN_MAX_MS = 900000
 local LAPSES_MAX = 255
-
 -- Count a hold that lapsed. Not the first write of any script: it may need memory.
-function cool_down.note(customers_key, hold)
+function cool_down_note(meta_key, hold)
   if not hold.lapsed or hold.payment_open ~= 0 or hold.retries ~= 0 then
     return
   end
-  local packed = redis.call('HGET', customers_key, 'c' .. hold.subject)
+  local packed = redis.call('HGET', meta_key, 'l' .. hold.subject)
   local lapses, last_ms = 0, 0
   if packed then
     lapses, last_ms = struct.unpack('>BI8', packed)
@@ -502,92 +365,52 @@ function cool_down.note(customers_key, hold)
   if hold.deadline_ms - last_ms > COOL_DOWN_MEMORY_MS then
     lapses = 0
   end
-  redis.call('HSET', customers_key, 'c' .. hold.subject,
+  redis.call('HSET', meta_key, 'l' .. hold.subject,
     struct.pack('>BI8', math.min(lapses + 1, LAPSES_MAX), math.max(last_ms, hold.deadline_ms)))
 end
-
--- How long the customer has to wait still; 0 if they need not. `rule` is free lapses and the first pause: each lapse
--- beyond the free ones doubles it, up to the maximum, counted from the latest lapse.
-function cool_down.wait_ms(packed, rule, now_ms)
-  local lapses, last_ms = struct.unpack('>BI8', packed)
-  local free, pause_ms = struct.unpack('>BI4', rule)
-  if lapses <= free or now_ms - last_ms > COOL_DOWN_MEMORY_MS then
-    return 0
-  end
-  pause_ms = math.min(pause_ms * 2 ^ math.min(lapses - free - 1, 20), COOL_DOWN_MAX_MS)
-  return math.max(last_ms + pause_ms - now_ms, 0)
 end
-
-return cool_down
-end)()
-local hold_id = (function()
--- The UUID text of a hold's id; engine/seats/ids.py draws the same bits.
-local hold_id = {}
-
-function hold_id.text(claimed_at_ms, owner, showtime_number)
+local hold_id_text
+do
+function hold_id_text(claimed_at_ms, owner, showtime_number)
   local low = 2 ^ 31 + (owner % 2 ^ 20) * 2 ^ 10
   return string.format('%08x-%04x-7%03x-%04x-%04x%08x',
     math.floor(claimed_at_ms / 2 ^ 16), claimed_at_ms % 2 ^ 16, math.floor(owner / 2 ^ 20),
     math.floor(low / 2 ^ 16), low % 2 ^ 16, showtime_number)
 end
-
-return hold_id
-end)()
-local facts = (function()
--- Facts: what happened, appended to the partition's stream in the same step as the change, numbered by seq.
-local facts = {}
-
+end
+local facts_emit
+do
 -- `data` is a table that becomes JSON. Gives the fact's seq.
-function facts.emit(facts_key, meta_key, generation, kind, id, now_ms, data, trace)
+function facts_emit(facts_key, meta_key, generation, kind, id, now_ms, data, trace)
   local seq = redis.call('HINCRBY', meta_key, 'seq', 1)
-  redis.call('XADD', facts_key, '*', 'kind', kind, 'showtime', showtime.number(meta_key), 'generation', generation,
+  redis.call('XADD', facts_key, '*', 'kind', kind, 'showtime', showtime_number(meta_key), 'generation', generation,
     'seq', seq, 'id', id, 'at', now_ms, 'data', cjson.encode(data), 'trace', trace)
   return seq
 end
-
-return facts
-end)()
-local end_hold = (function()
--- Ending a hold: all its seats become free, all its records go, and a booking's end becomes a fact.
-local end_hold = {}
-
+end
+local end_hold_sound, end_hold_forget, end_hold_expire
+do
 -- Whether every seat of the hold still is the hold's: only then may it be ended.
-function end_hold.sound(owners_key, hold)
-  return seat_map.all(owners_key, seat_look.runs(hold.seats), struct.pack('>I4', hold.owner))
+function end_hold_sound(keys, meta, hold)
+  return seat_map_all(keys.seats, meta.seats, seat_look_runs(hold.seats), struct.pack('>I4', hold.owner))
 end
-
--- The holds of both lists, each once.
-function end_hold.joined(some, others)
-  local joined, seen = {}, {}
-  for _, list in ipairs({some, others}) do
-    for _, hold in ipairs(list) do
-      if not seen[hold.owner] then
-        seen[hold.owner] = true
-        table.insert(joined, hold)
-      end
-    end
-  end
-  return joined
-end
-
 -- Take a hold's records away, leaving its seats. Begins with HDEL: it can always finish, also at maxmemory.
 -- `bought` seats go over to what the customer has bought.
-function end_hold.forget(keys, hold, bought)
-  redis.call('HDEL', keys.holds, hold.owner)
+function end_hold_forget(keys, hold, bought)
+  redis.call('HDEL', keys.meta, holds_field(hold.owner))
   redis.call('HDEL', keys.checkouts, hold.owner)
   redis.call('ZREM', keys.deadlines, hold.owner)
-  customer_record.change(keys.customers, hold.subject, hold.owner, 0, bought)
+  customer_record_change(keys.meta, hold.subject, hold.owner, 0, bought)
 end
-
 -- Free the seats of a hold and take its records away; a booking's end becomes a fact. The caller saves meta.
 local function free(keys, meta, generation, hold, now_ms, kind, reason, trace)
   local checkout = redis.call('HGET', keys.checkouts, hold.owner) or ''
-  end_hold.forget(keys, hold, 0)
-  seat_map.set(keys.locked, keys.owners, seat_look.runs(hold.seats), 0, '\0\0\0\0')
+  end_hold_forget(keys, hold, 0)
+  seat_map_set(keys.seats, meta.seats, 1, seat_look_runs(hold.seats), 0, '\0\0\0\0')
   meta.version = meta.version + 1
   if hold.status == 'P' then
-    local booking = hold_id.text(hold.claimed_at_ms, hold.owner, showtime.number(keys.meta))
-    facts.emit(keys.facts, keys.meta, generation, kind, booking, now_ms, {
+    local booking = hold_id_text(hold.claimed_at_ms, hold.owner, showtime_number(keys.meta))
+    facts_emit(keys.facts, keys.meta, generation, kind, booking, now_ms, {
       booking = booking,
       owner = hold.owner,
       claimed_at_ms = hold.claimed_at_ms,
@@ -598,44 +421,35 @@ local function free(keys, meta, generation, hold, now_ms, kind, reason, trace)
     }, trace)
   end
 end
-
 -- End a hold whose time is over, or is declared over.
-function end_hold.expire(keys, meta, generation, hold, now_ms, reason, trace)
+function end_hold_expire(keys, meta, generation, hold, now_ms, reason, trace)
   free(keys, meta, generation, hold, now_ms, 'booking_expired', reason, trace)
-  cool_down.note(keys.customers, hold)
+  cool_down_note(keys.meta, hold)
 end
-
--- End a hold that somebody gave up or took away.
-function end_hold.cancel(keys, meta, generation, hold, now_ms, reason, trace)
-  free(keys, meta, generation, hold, now_ms, 'booking_cancelled', reason, trace)
 end
-
-return end_hold
-end)()
 
 -- names
 local keys = {
-  meta = KEYS[1], sold = KEYS[2], locked = KEYS[3], blocked = KEYS[4], owners = KEYS[5], holds = KEYS[6],
-  deadlines = KEYS[7], customers = KEYS[8], checkouts = KEYS[9], facts = KEYS[10], lapses = KEYS[11],
-  request = KEYS[12],
+  meta = KEYS[1], seats = KEYS[2], deadlines = KEYS[3], checkouts = KEYS[4], facts = KEYS[5], lapses = KEYS[6],
+  request = KEYS[7],
 }
 local generation, not_after_ms, request_text, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 -- check
-local now_ms = clock.now_ms
-local meta, refusal = entry.writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
+local now_ms = clock_now_ms
+local meta, refusal = entry_writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
 if refusal and refusal[1] ~= 'not_loaded' then
   return refusal
 end
-if meta and not intact.check(keys, meta.seats) then
+if meta and not intact_check(keys, meta.seats) then
   return {'damaged', now_ms}
 end
 local lapsed, capped = {}, {}
 if meta then
   local latest_ms = now_ms + meta.policy.ahead_max_ms
   for _, owner in ipairs(redis.call('ZRANGEBYSCORE', keys.deadlines, '-inf', now_ms, 'LIMIT', 0, limit)) do
-    local hold = holds.read(keys.holds, keys.deadlines, owner, meta.policy, now_ms)
-    if not hold or not end_hold.sound(keys.owners, hold) then
+    local hold = holds_read(keys.meta, keys.deadlines, owner, meta.policy, now_ms)
+    if not hold or not end_hold_sound(keys, meta, hold) then
       return {'damaged', now_ms}
     end
     table.insert(lapsed, hold)
@@ -649,18 +463,18 @@ end
 local next_lapse_ms = 0
 if meta then
   for _, hold in ipairs(lapsed) do
-    end_hold.expire(keys, meta, generation, hold, now_ms, 'payment_timeout', request.trace(request_text))
+    end_hold_expire(keys, meta, generation, hold, now_ms, 'payment_timeout', request_trace(request_text))
   end
   -- A deletion first, whether or not a hold was ended: the rest must not be refused at maxmemory.
-  redis.call('ZREM', keys.lapses, showtime.number(keys.meta))
-  showtime.save(keys.meta, meta)
-  deadlines.mend(keys.deadlines, keys.lapses, keys.meta, meta, capped)
-  next_lapse_ms = deadlines.renew(keys.deadlines, keys.lapses, keys.meta)
+  redis.call('ZREM', keys.lapses, showtime_number(keys.meta))
+  showtime_save(keys.meta, meta)
+  deadlines_mend(keys.deadlines, keys.lapses, keys.meta, meta, capped)
+  next_lapse_ms = deadlines_renew(keys.deadlines, keys.lapses, keys.meta)
 else
-  redis.call('ZREM', keys.lapses, showtime.number(keys.meta))
+  redis.call('ZREM', keys.lapses, showtime_number(keys.meta))
 end
 
 -- answer
 local answer = {'expired', now_ms, #lapsed, next_lapse_ms}
-request.remember(keys.request, request_text, answer, now_ms, now_ms)
+request_remember(keys.request, request_text, answer, now_ms, now_ms)
 return answer

@@ -1,7 +1,7 @@
 --[[
 Give a hold its full time again, within hold_max from its claim, ten times at most, before check-out only.
 
-KEYS     meta holds deadlines checkouts lapses request
+KEYS     meta deadlines checkouts lapses request
 ARGV     1 generation  2 not_after_ms  3 request  4 owner  5 claimed_at_ms  6 subject
 RETURNS  too_late
          replayed, the first answer | idempotency_key_reused
@@ -13,26 +13,19 @@ RAISES   nothing
 EMITS    nothing
 COST     O(seats of the hold)
 ]]
-local clock = (function()
--- Now, in ms since 1970, by Redis' own clock: the only clock that decides anything. Read once, as a value and not by
--- a function: two readings could fall on both sides of a deadline.
+local clock_now_ms
+do
 local time = redis.call('TIME')
-
-return {now_ms = time[1] * 1000 + math.floor(time[2] / 1000)}
-end)()
-local request = (function()
--- Replays: the success of a request is kept under its id and given again.
--- The text of a request is its fingerprint, and after a space, if there is one, the trace context.
-local request = {}
-
+clock_now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local request_recall, request_remember
+do
 local REPLAY_GRACE_MS = 600000
-
 local function fingerprint_of(text)
   return string.match(text, '^[^ ]*')
 end
-
 -- Give what was answered before, or nil if this request is new or is not to be remembered.
-function request.recall(request_key, text, now_ms)
+function request_recall(request_key, text, now_ms)
   local fingerprint = fingerprint_of(text)
   local kept = fingerprint ~= '' and redis.call('GET', request_key)
   if not kept then
@@ -46,9 +39,8 @@ function request.recall(request_key, text, now_ms)
   table.insert(memory, 2, now_ms)
   return memory
 end
-
 -- Keep a success until `until_ms` and the grace have passed.
-function request.remember(request_key, text, answer, until_ms, now_ms)
+function request_remember(request_key, text, answer, until_ms, now_ms)
   local fingerprint = fingerprint_of(text)
   if fingerprint == '' then
     return
@@ -60,32 +52,12 @@ function request.remember(request_key, text, answer, until_ms, now_ms)
   local ttl_ms = math.max(until_ms - now_ms, 0) + REPLAY_GRACE_MS
   redis.call('SET', request_key, cmsgpack.pack(memory), 'PX', ttl_ms)
 end
-
-function request.trace(text)
-  return string.match(text, ' (.*)$') or ''
 end
-
-return request
-end)()
-local policy = (function()
--- A showtime's rules.
-local policy = {}
-
+local policy_read
+do
 local PAYMENT_RETRY_TTL_MS = 300000
-
-local COUNT = 11
-
--- Pack the 11 numbers that start at values[first], in the order of '>I4I4I4I4HHHI8I8I8I8'.
-function policy.pack(values, first)
-  local numbers = {}
-  for i = 1, COUNT do
-    numbers[i] = assert(tonumber(values[first + i - 1]), 'a policy is 11 numbers')
-  end
-  return struct.pack('>I4I4I4I4HHHI8I8I8I8', unpack(numbers))
-end
-
 -- Give the numbers by name, and what follows from them.
-function policy.read(packed)
+function policy_read(packed)
   local rules = {payment_retry_ttl_ms = PAYMENT_RETRY_TTL_MS}
   rules.hold_ttl_ms, rules.payment_ttl_ms, rules.hold_max_ms, rules.claim_max_ms, rules.seats_per_hold_max,
     rules.holds_per_customer_max, rules.seats_per_customer_max, rules.sales_open_ms, rules.sales_stop_ms,
@@ -94,25 +66,19 @@ function policy.read(packed)
   rules.ahead_max_ms = math.max(rules.hold_ttl_ms, rules.payment_ttl_ms, PAYMENT_RETRY_TTL_MS)
   return rules
 end
-
-return policy
-end)()
-local showtime = (function()
--- A showtime's meta: what stands in it, and whether the showtime takes work now.
-local showtime = {}
-
+end
+local showtime_look, showtime_enter, showtime_closed, showtime_version
+do
 local STATUSES = {open = true, frozen = true, rebuilding = true, cancelled = true}
-
 -- The number that a field spells in digits; nil if it spells none.
 local function whole(text)
   return text and string.find(text, '^%d+$') and tonumber(text) or nil
 end
-
 -- Read meta for a reader. Gives meta, or nil and the refusal. In meta: status, seats, version, fence, next_lapse_ms,
 -- policy (see policy.read).
-function showtime.look(meta_key, generation, now_ms)
+function showtime_look(meta_key, generation, now_ms)
   local fields = redis.pcall('HMGET', meta_key,
-    'status', 'generation', 'seats', 'version', 'fence', 'next_lapse_ms', 'policy', 'seq')
+    'status', 'generation', 'seats_count', 'version', 'fence', 'next_lapse_ms', 'policy', 'seq')
   if fields.err then
     return nil, {'damaged', now_ms}
   end
@@ -135,31 +101,19 @@ function showtime.look(meta_key, generation, now_ms)
     version = version,
     fence = fence,
     next_lapse_ms = next_lapse_ms,
-    policy = policy.read(packed),
+    policy = policy_read(packed),
   }
 end
-
 -- Read meta for a writer: as look, but a showtime under rebuilding takes no writes.
-function showtime.enter(meta_key, generation, now_ms)
-  local meta, refusal = showtime.look(meta_key, generation, now_ms)
+function showtime_enter(meta_key, generation, now_ms)
+  local meta, refusal = showtime_look(meta_key, generation, now_ms)
   if meta and meta.status == 'rebuilding' then
     return nil, {'rebuilding', now_ms}
   end
   return meta, refusal
 end
-
--- Why nothing at all is sold any more; nil if a running checkout may finish.
-function showtime.over(meta, now_ms)
-  if meta.status == 'cancelled' then
-    return {'showtime_closed', now_ms, 'CANCELLED'}
-  end
-  if now_ms >= meta.policy.ends_ms then
-    return {'showtime_closed', now_ms, 'ENDED'}
-  end
-end
-
 -- Why no seat is given to anybody new now; nil if the showtime is on sale.
-function showtime.closed(meta, now_ms)
+function showtime_closed(meta, now_ms)
   local rules = meta.policy
   if meta.status == 'open' and now_ms >= rules.sales_open_ms and now_ms < rules.sales_stop_ms then
     return nil
@@ -175,64 +129,56 @@ function showtime.closed(meta, now_ms)
   end
   return {'not_on_sale', now_ms, rules.sales_open_ms}
 end
-
 -- The version that everybody sees: a hold that lapsed and was not yet ended counts as one change.
-function showtime.version(meta, deadlines_key, now_ms)
+function showtime_version(meta, deadlines_key, now_ms)
   if meta.next_lapse_ms == 0 or meta.next_lapse_ms > now_ms then
     return meta.version
   end
   return meta.version + redis.call('ZCOUNT', deadlines_key, '-inf', now_ms)
 end
-
-function showtime.save(meta_key, meta)
-  redis.call('HSET', meta_key, 'version', meta.version, 'fence', meta.fence)
 end
-
--- The showtime's number, as its keys spell it.
-function showtime.number(meta_key)
-  return string.match(meta_key, ':(%d+):meta$')
-end
-
-return showtime
-end)()
-local entry = (function()
--- The first questions to every call of a writer: is it late, was it done before, does the showtime take writes.
-local entry = {}
-
+local entry_writer
+do
 -- Gives meta, or nil and the answer.
-function entry.writer(meta_key, request_key, generation, not_after_ms, request_text, now_ms)
+function entry_writer(meta_key, request_key, generation, not_after_ms, request_text, now_ms)
   if now_ms > tonumber(not_after_ms) then
     return nil, {'too_late', now_ms}
   end
-  local replay = request.recall(request_key, request_text, now_ms)
+  local replay = request_recall(request_key, request_text, now_ms)
   if replay then
     return nil, replay
   end
-  return showtime.enter(meta_key, generation, now_ms)
+  return showtime_enter(meta_key, generation, now_ms)
 end
-
-return entry
-end)()
-local intact = (function()
--- Whether a showtime's keys are all there, of their type, and of full length. Lost memory must never read as
--- "all free"; and an error of Redis halfway through a change would leave half of the change behind.
-local intact = {}
-
--- `keys` holds, by name, any of: sold, locked, blocked, owners, holds, customers, checkouts, deadlines, facts, lapses.
-function intact.check(keys, seats)
-  for _, name in ipairs({'sold', 'locked', 'blocked'}) do
-    local key = keys[name]
-    if key and (redis.pcall('STRLEN', key) ~= math.floor(seats / 8) + 1 or redis.call('GETBIT', key, seats) ~= 1) then
+end
+local seat_map_map_bytes, seat_map_bit
+do
+-- How many bytes a bitmap has; three of them stand before the first cell.
+function seat_map_map_bytes(seats_count)
+  return (seats_count - seats_count % 8) / 8 + 1
+end
+-- Where a seat's bit stands, for GETBIT; that of seat number `seats_count` is the bitmap's sentinel.
+function seat_map_bit(map, seats_count, seat)
+  return 8 * map * seat_map_map_bytes(seats_count) + seat
+end
+end
+local intact_check
+do
+-- `keys` holds, by name, any of: seats, deadlines, checkouts, facts, lapses. Meta was proved by who read `seats_count`.
+function intact_check(keys, seats_count)
+  if keys.seats then
+    local bytes = 3 * seat_map_map_bytes(seats_count) + 4 * seats_count
+    if redis.pcall('STRLEN', keys.seats) ~= bytes then
       return false
     end
+    for map = 0, 3 - 1 do
+      if redis.call('GETBIT', keys.seats, seat_map_bit(map, seats_count, seats_count)) ~= 1 then
+        return false
+      end
+    end
   end
-  if keys.owners and redis.pcall('STRLEN', keys.owners) ~= 4 * seats then
+  if keys.checkouts and redis.pcall('HEXISTS', keys.checkouts, '0') ~= 1 then
     return false
-  end
-  for _, name in ipairs({'holds', 'customers', 'checkouts'}) do
-    if keys[name] and redis.pcall('HEXISTS', keys[name], '0') ~= 1 then
-      return false
-    end
   end
   if keys.deadlines and redis.pcall('ZSCORE', keys.deadlines, '0') ~= 'inf' then
     return false
@@ -241,17 +187,17 @@ function intact.check(keys, seats)
   return not (keys.facts and type(redis.pcall('XLEN', keys.facts)) ~= 'number')
     and not (keys.lapses and type(redis.pcall('ZCARD', keys.lapses)) ~= 'number')
 end
-
-return intact
-end)()
-local holds = (function()
--- Finding holds by what a hold id says, and keeping them.
-local holds = {}
-
+end
+local holds_field, holds_read, holds_own, holds_save
+do
+-- The field of meta that has a hold's record.
+function holds_field(owner)
+  return 'h' .. struct.pack('>I4', owner)
+end
 -- Read a hold and its deadline. Gives nil if there is none, or nil and 'damaged' if only half of it is there.
 -- `capped` tells that the stored deadline lies beyond what any clock but a wrong one could have written.
-function holds.read(holds_key, deadlines_key, owner, rules, now_ms)
-  local packed = redis.pcall('HGET', holds_key, owner)
+function holds_read(meta_key, deadlines_key, owner, rules, now_ms)
+  local packed = redis.pcall('HGET', meta_key, holds_field(owner))
   local score = redis.pcall('ZSCORE', deadlines_key, owner)
   if not packed and not score then
     return nil
@@ -276,16 +222,14 @@ function holds.read(holds_key, deadlines_key, owner, rules, now_ms)
   end
   return hold
 end
-
 -- Owner numbers of one load share their high byte and are given in ascending order.
 local function never_issued(owner, meta)
   return owner > meta.fence and math.floor(owner / 2 ^ 24) == math.floor(meta.fence / 2 ^ 24)
 end
-
 -- Read the live hold that a hold id names (same owner number, same moment of the claim), for its own customer
 -- ('' stands for staff and the system). Gives the hold, or nil and the refusal.
-function holds.own(holds_key, deadlines_key, owner, claimed_at_ms, subject, meta, now_ms)
-  local hold, damaged = holds.read(holds_key, deadlines_key, owner, meta.policy, now_ms)
+function holds_own(meta_key, deadlines_key, owner, claimed_at_ms, subject, meta, now_ms)
+  local hold, damaged = holds_read(meta_key, deadlines_key, owner, meta.policy, now_ms)
   if damaged then
     return nil, {'damaged', now_ms}
   end
@@ -303,114 +247,87 @@ function holds.own(holds_key, deadlines_key, owner, claimed_at_ms, subject, meta
   end
   return hold
 end
-
 -- Deleted first: at maxmemory Redis lets a script write on once it has written, and never refuses a deletion.
-function holds.save(holds_key, hold)
-  redis.call('HDEL', holds_key, hold.owner)
-  redis.call('HSET', holds_key, hold.owner, struct.pack('>c16I8c1BBB' .. string.rep('H', #hold.seats),
+function holds_save(meta_key, hold)
+  local field = holds_field(hold.owner)
+  redis.call('HDEL', meta_key, field)
+  redis.call('HSET', meta_key, field, struct.pack('>c16I8c1BBB' .. string.rep('H', #hold.seats),
     hold.subject, hold.claimed_at_ms, hold.status, hold.extensions, hold.retries, hold.payment_open,
     unpack(hold.seats)))
 end
-
-return holds
-end)()
-local deadlines = (function()
--- Deadlines of holds, and the hint by which the worker's timer finds the next one to lapse.
-local deadlines = {}
-
+end
+local showtime_number
+do
+-- The showtime's number, as its keys spell it.
+function showtime_number(meta_key)
+  return string.match(meta_key, ':(%d+):meta$')
+end
+end
+local deadlines_set
+do
 -- Set a hold's deadline. meta.next_lapse_ms is never later than the earliest deadline.
-function deadlines.set(deadlines_key, lapses_key, meta_key, meta, owner, deadline_ms)
+function deadlines_set(deadlines_key, lapses_key, meta_key, meta, owner, deadline_ms)
   redis.call('ZADD', deadlines_key, deadline_ms, owner)
   if meta.next_lapse_ms == 0 or deadline_ms < meta.next_lapse_ms then
     meta.next_lapse_ms = deadline_ms
     redis.call('HSET', meta_key, 'next_lapse_ms', deadline_ms)
-    redis.call('ZADD', lapses_key, deadline_ms, showtime.number(meta_key))
+    redis.call('ZADD', lapses_key, deadline_ms, showtime_number(meta_key))
   end
 end
-
--- Bring deadlines that a clock, since set back, left beyond the maximum down to it; else such holds would be
--- eternal. The only write that a refusal may follow: no seat and no record changes by it.
-function deadlines.mend(deadlines_key, lapses_key, meta_key, meta, capped)
-  for _, hold in ipairs(capped) do
-    deadlines.set(deadlines_key, lapses_key, meta_key, meta, hold.owner, hold.deadline_ms)
-  end
 end
-
--- Find the earliest deadline anew and tell the timer. Gives it, or 0 without a hold.
-function deadlines.renew(deadlines_key, lapses_key, meta_key)
-  local first = redis.call('ZRANGE', deadlines_key, 0, 0, 'WITHSCORES')
-  if first[1] == '0' then
-    redis.call('ZREM', lapses_key, showtime.number(meta_key))
-    redis.call('HSET', meta_key, 'next_lapse_ms', 0)
-    return 0
-  end
-  redis.call('ZADD', lapses_key, first[2], showtime.number(meta_key))
-  redis.call('HSET', meta_key, 'next_lapse_ms', first[2])
-  return tonumber(first[2])
-end
-
-return deadlines
-end)()
-local hold_answer = (function()
--- The one form in which a hold is answered.
-local hold_answer = {}
-
-hold_answer.EXTENSIONS_PER_HOLD_MAX = 10
-
+local hold_answer_EXTENSIONS_PER_HOLD_MAX, hold_answer_give
+do
+hold_answer_EXTENSIONS_PER_HOLD_MAX = 10
 -- Gives {word, now_ms, version, owner, claimed_at_ms, status, deadline_ms, extensions_left, extendable_until_ms,
 -- payment_open, subject, checkout, seat, seat, ...}; `checkout` is '' before check-out.
-function hold_answer.give(word, now_ms, version, hold, hold_max_ms, checkout)
+function hold_answer_give(word, now_ms, version, hold, hold_max_ms, checkout)
   local extensions_left, extendable_until_ms = 0, hold.deadline_ms
   if hold.status == 'H' then
-    extensions_left = hold_answer.EXTENSIONS_PER_HOLD_MAX - hold.extensions
+    extensions_left = hold_answer_EXTENSIONS_PER_HOLD_MAX - hold.extensions
     extendable_until_ms = hold.claimed_at_ms + hold_max_ms
   end
   return {word, now_ms, version, hold.owner, hold.claimed_at_ms, hold.status, hold.deadline_ms, extensions_left,
     extendable_until_ms, hold.payment_open, hold.subject, checkout, unpack(hold.seats)}
 end
-
-return hold_answer
-end)()
+end
 
 -- names
-local keys = {
-  meta = KEYS[1], holds = KEYS[2], deadlines = KEYS[3], checkouts = KEYS[4], lapses = KEYS[5], request = KEYS[6],
-}
+local keys = {meta = KEYS[1], deadlines = KEYS[2], checkouts = KEYS[3], lapses = KEYS[4], request = KEYS[5]}
 local generation, not_after_ms, request_text = ARGV[1], ARGV[2], ARGV[3]
 local owner, claimed_at_ms, subject = ARGV[4], ARGV[5], ARGV[6]
 
 -- check
-local now_ms = clock.now_ms
-local meta, refusal = entry.writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
+local now_ms = clock_now_ms
+local meta, refusal = entry_writer(keys.meta, keys.request, generation, not_after_ms, request_text, now_ms)
 if refusal then
   return refusal
 end
-if not intact.check(keys, meta.seats) then
+if not intact_check(keys, meta.seats) then
   return {'damaged', now_ms}
 end
-refusal = showtime.closed(meta, now_ms)
+refusal = showtime_closed(meta, now_ms)
 if refusal then
   return refusal
 end
 local rules = meta.policy
 local hold
-hold, refusal = holds.own(keys.holds, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
+hold, refusal = holds_own(keys.meta, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
 if refusal then
   return refusal
 end
 local deadline_ms = math.min(now_ms + rules.hold_ttl_ms, hold.claimed_at_ms + rules.hold_max_ms)
-if hold.status ~= 'H' or hold.extensions >= hold_answer.EXTENSIONS_PER_HOLD_MAX or deadline_ms <= hold.deadline_ms then
+if hold.status ~= 'H' or hold.extensions >= hold_answer_EXTENSIONS_PER_HOLD_MAX or deadline_ms <= hold.deadline_ms then
   return {'cannot_extend', now_ms}
 end
 
 -- change
 hold.extensions = hold.extensions + 1
 hold.deadline_ms = deadline_ms
-holds.save(keys.holds, hold)
-deadlines.set(keys.deadlines, keys.lapses, keys.meta, meta, hold.owner, deadline_ms)
+holds_save(keys.meta, hold)
+deadlines_set(keys.deadlines, keys.lapses, keys.meta, meta, hold.owner, deadline_ms)
 
 -- answer
-local version = showtime.version(meta, keys.deadlines, now_ms)
-local answer = hold_answer.give('extended', now_ms, version, hold, rules.hold_max_ms, '')
-request.remember(keys.request, request_text, answer, deadline_ms, now_ms)
+local version = showtime_version(meta, keys.deadlines, now_ms)
+local answer = hold_answer_give('extended', now_ms, version, hold, rules.hold_max_ms, '')
+request_remember(keys.request, request_text, answer, deadline_ms, now_ms)
 return answer

@@ -16,26 +16,19 @@ RAISES   another state
 EMITS    nothing
 COST     O(1)
 ]]
-local clock = (function()
--- Now, in ms since 1970, by Redis' own clock: the only clock that decides anything. Read once, as a value and not by
--- a function: two readings could fall on both sides of a deadline.
+local clock_now_ms
+do
 local time = redis.call('TIME')
-
-return {now_ms = time[1] * 1000 + math.floor(time[2] / 1000)}
-end)()
-local request = (function()
--- Replays: the success of a request is kept under its id and given again.
--- The text of a request is its fingerprint, and after a space, if there is one, the trace context.
-local request = {}
-
+clock_now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local request_recall, request_remember
+do
 local REPLAY_GRACE_MS = 600000
-
 local function fingerprint_of(text)
   return string.match(text, '^[^ ]*')
 end
-
 -- Give what was answered before, or nil if this request is new or is not to be remembered.
-function request.recall(request_key, text, now_ms)
+function request_recall(request_key, text, now_ms)
   local fingerprint = fingerprint_of(text)
   local kept = fingerprint ~= '' and redis.call('GET', request_key)
   if not kept then
@@ -49,9 +42,8 @@ function request.recall(request_key, text, now_ms)
   table.insert(memory, 2, now_ms)
   return memory
 end
-
 -- Keep a success until `until_ms` and the grace have passed.
-function request.remember(request_key, text, answer, until_ms, now_ms)
+function request_remember(request_key, text, answer, until_ms, now_ms)
   local fingerprint = fingerprint_of(text)
   if fingerprint == '' then
     return
@@ -63,24 +55,18 @@ function request.remember(request_key, text, answer, until_ms, now_ms)
   local ttl_ms = math.max(until_ms - now_ms, 0) + REPLAY_GRACE_MS
   redis.call('SET', request_key, cmsgpack.pack(memory), 'PX', ttl_ms)
 end
-
-function request.trace(text)
-  return string.match(text, ' (.*)$') or ''
 end
-
-return request
-end)()
 
 -- names
 local keys = {meta = KEYS[1], loading = KEYS[2], request = KEYS[3]}
 local not_after_ms, request_text, state, damaged_ms = tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 
 -- check
-local now_ms = clock.now_ms
+local now_ms = clock_now_ms
 if now_ms > not_after_ms then
   return {'too_late', now_ms}
 end
-local replay = request.recall(keys.request, request_text, now_ms)
+local replay = request_recall(keys.request, request_text, now_ms)
 if replay then
   return replay
 end
@@ -109,5 +95,5 @@ end
 
 -- answer
 local answer = {'frozen', now_ms, version}
-request.remember(keys.request, request_text, answer, now_ms, now_ms)
+request_remember(keys.request, request_text, answer, now_ms, now_ms)
 return answer

@@ -9,20 +9,18 @@ RAISES   OOM at maxmemory, before anything changed
 EMITS    nothing
 COST     O(1): GET and SET
 ]]
-local clock = (function()
--- Now, in ms since 1970, by Redis' own clock: the only clock that decides anything. Read once, as a value and not by
--- a function: two readings could fall on both sides of a deadline.
+local clock_now_ms
+do
 local time = redis.call('TIME')
-
-return {now_ms = time[1] * 1000 + math.floor(time[2] / 1000)}
-end)()
+clock_now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+end
 
 -- names
 local rate_key = unpack(KEYS)
 local cost_us, burst_us = tonumber(ARGV[1]), tonumber(ARGV[2])
 
 -- check
-local now_ms = clock.now_ms
+local now_ms = clock_now_ms
 local now_us = now_ms * 1000
 -- A value that is no number is an empty bucket, and one beyond the burst was left by a clock since set back.
 local ahead_us = math.min(math.max((tonumber(redis.pcall('GET', rate_key)) or 0) - now_us, 0), burst_us)

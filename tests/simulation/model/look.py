@@ -12,6 +12,8 @@ from tests.simulation.model.records import BLOCKED, Fact, Policy
 POLICY = ">4I3H4Q"
 HOLD = ">16sQcBBB"
 HOLD_BYTES = 28
+SUBJECT_FIELD = 17
+"""Length of a field that is a letter and a customer's 16 bytes."""
 
 
 @dataclass(frozen=True)
@@ -118,13 +120,8 @@ def look_of_model(model: Model) -> Look:
 
 READING = (
     ("HGETALL", "meta"),
-    ("GET", "sold"),
-    ("GET", "locked"),
-    ("GET", "blocked"),
-    ("GET", "owners"),
-    ("HGETALL", "holds"),
+    ("GET", "seats"),
     ("ZRANGE", "deadlines", 0, -1, "WITHSCORES"),
-    ("HGETALL", "customers"),
     ("HGETALL", "checkouts"),
     ("HGETALL", "loading"),
 )
@@ -133,40 +130,38 @@ READING = (
 
 def look_of_replies(replies: list[Any], hint: bytes | None) -> Look:
     """Look at what Redis has: the replies to READING, and the score in the timer's sorted set."""
-    meta, sold, locked, blocked, owners, holds, deadlines, customers, checkouts, loading = replies
+    meta, seats, deadlines, checkouts, loading = replies
     hint_ms = None if hint is None else int(float(hint))
     load = pairs_of(loading)
     nonce = load.pop(b"nonce", None)
-    for name in (b"nonce_ttl_ms", b"seq"):
-        load.pop(name, None)
-    bought = {subject: unpack(">H", packed)[0] for subject, packed in load.items()}
+    bought = {field[1:]: unpack(">H", packed)[0] for field, packed in load.items() if len(field) == SUBJECT_FIELD}
     loading = (nonce, bought) if nonce is not None else None
     if not meta:
         assert not any(replies[:-1]), f"some keys outlived meta: {replies}"
         return Look(**NOT_LOADED, hint=hint_ms, loading=loading)
-    packed_holds, scores, packed_customers, texts = (
-        pairs_of(reply) for reply in (holds, deadlines, customers, checkouts)
-    )
-    ends = [kept.pop(b"0", None) for kept in (packed_holds, scores, packed_customers, texts)]
-    assert ends == [b"", b"inf", b"", b""], f"a sentinel is lost: {ends}"
+    fields, scores, texts = (pairs_of(reply) for reply in (meta, deadlines, checkouts))
+    ends = [kept.pop(b"0", None) for kept in (scores, texts)]
+    assert ends == [b"inf", b""], f"a sentinel is lost: {ends}"
+    of_subjects = {field: fields.pop(field) for field in list(fields) if len(field) == SUBJECT_FIELD}
+    packed_holds = {unpack(">xI", field)[0]: fields.pop(field) for field in list(fields) if field.startswith(b"h")}
+    assert {field[:1] for field in of_subjects} <= {b"c", b"l"}, f"fields of meta that nobody knows: {of_subjects}"
+    count = int(fields[b"seats_count"])
+    size = count // 8 + 1
+    assert len(seats) == 3 * size + 4 * count, f"{len(seats)} bytes for {count} seats"
     return Look(
-        meta=_meta_of(pairs_of(meta)),
-        sold=sold,
-        locked=locked,
-        blocked=blocked,
-        owners=unpack(f">{len(owners) // 4}I", owners),
-        holds={int(owner): _hold_of(packed) for owner, packed in packed_holds.items()},
+        meta=_meta_of(fields),
+        sold=seats[:size],
+        locked=seats[size : 2 * size],
+        blocked=seats[2 * size : 3 * size],
+        owners=unpack(f">{count}I", seats[3 * size :]),
+        holds={owner: _hold_of(packed) for owner, packed in packed_holds.items()},
         deadlines={int(owner): int(float(score)) for owner, score in scores.items()},
         customers={
-            subject: (unpack_from(">H", packed)[0], tuple(iter_unpack(">IB", packed[2:])))
-            for subject, packed in packed_customers.items()
-            if len(subject) == 16
+            field[1:]: (unpack_from(">H", packed)[0], tuple(iter_unpack(">IB", packed[2:])))
+            for field, packed in of_subjects.items()
+            if field.startswith(b"c")
         },
-        lapses={
-            field[1:]: unpack(">BQ", packed)
-            for field, packed in packed_customers.items()
-            if len(field) == 17 and field[:1] == b"c"
-        },
+        lapses={field[1:]: unpack(">BQ", packed) for field, packed in of_subjects.items() if field.startswith(b"l")},
         checkouts={int(owner): text for owner, text in texts.items()},
         hint=hint_ms,
         loading=loading,
@@ -180,6 +175,7 @@ def pairs_of(flat: list[Any]) -> dict[Any, Any]:
 
 def _meta_of(fields: dict[bytes, bytes]) -> dict[str, Any]:
     meta: dict[str, Any] = {name.decode(): value for name, value in fields.items()}
+    meta["seats"] = meta.pop("seats_count")
     numbers = {name: int(value) for name, value in meta.items() if name not in {"status", "policy"}}
     return {**numbers, "status": meta["status"].decode(), "policy": Policy(*unpack(POLICY, meta["policy"]))}
 

@@ -173,10 +173,10 @@ class Client:
             loaded = self._node.model(_showtime_of(key)).loaded
             if loaded is None:
                 return None
-            if key.endswith("owners"):
-                cells = [loaded.sold.get(seat, 0).to_bytes(4, "big") for seat in range(loaded.seats)]
-                return b"".join(cells)
-            return as_bitmap(getattr(loaded, key.rpartition(":")[2]), loaded.seats)
+            held = [seat for hold in loaded.holds.values() for seat in hold.seats]
+            maps = [as_bitmap(seats, loaded.seats) for seats in (loaded.sold, held, loaded.blocked)]
+            cells = [loaded.sold.get(seat, 0).to_bytes(4, "big") for seat in range(loaded.seats)]
+            return b"".join(maps + cells)
 
         return await self._ask("GET", read)
 

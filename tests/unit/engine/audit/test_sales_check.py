@@ -54,7 +54,7 @@ def test_what_customers_bought_is_compared(counts, bought, told):
 
 def state(policy):
     """Give a showtime of which Redis has these rules."""
-    empty = {"sold": b"", "locked": b"", "blocked": b"", "owners": b"", "holds": {}, "deadlines": {}, "customers": {}}
+    empty = {"seats": b"", "holds": {}, "deadlines": {}, "customers": {}}
     return RedisShowtime(number=42, meta={b"policy": policy}, **empty, checkouts=frozenset(), wrong={})
 
 

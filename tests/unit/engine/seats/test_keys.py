@@ -60,7 +60,7 @@ def test_all_keys_of_a_showtime_share_its_partitions_tag(showtime, names, reques
     assert {tag_of(key) for key in keys} == {tag}
     assert len(set(keys)) == len(names)
     by_name = dict(zip(names, keys, strict=True))
-    assert by_name["sold"] == showtime_key(showtime, "sold") == f"sl{{{tag}}}:{showtime}:sold"
+    assert by_name["seats"] == showtime_key(showtime, "seats") == f"sl{{{tag}}}:{showtime}:seats"
     assert by_name["facts"] == partition_key(partition_of(showtime), "facts") == f"sl{{{tag}}}:facts"
     assert by_name[REQUEST_KEY] == f"sl{{{tag}}}:{showtime}:request:{request_id}"
 
@@ -85,6 +85,6 @@ def test_showtimes_spread_over_all_partitions():
 def test_an_unknown_key_is_a_broken_contract():
     """Keys are only those of the tables."""
     with pytest.raises(AssertionError):
-        showtime_key(42, "seats")
+        showtime_key(42, "sold")
     with pytest.raises(AssertionError):
         partition_key(3, "sold")

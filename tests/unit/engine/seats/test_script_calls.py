@@ -40,10 +40,10 @@ async def test_another_stamp_and_damage_are_restored(engine, restorer, redis_cli
     restorer.loads = {42: {"sold": {5: 1}}}
     await redis_client.hset(showtime_key(42, "meta"), "generation", 99)
     assert summary(await engine.read_seats(42))["sold"] == 1
-    await redis_client.delete(showtime_key(42, "sold"))
+    await redis_client.delete(showtime_key(42, "seats"))
     with refused("seats_taken"):
         await engine.claim_seats(42, ANNA, [5])
-    await redis_client.set(showtime_key(42, "holds"), "text")
+    await redis_client.set(showtime_key(42, "deadlines"), "text")
     assert (await engine.claim_seats(42, ANNA, [6])).seats == (6,)
     assert [why for _, why in restorer.calls] == ["stale_generation", "damaged", "damaged"]
 

@@ -6,8 +6,32 @@ import pytest
 
 from engine.seats.scripts import SHEBANG, ScriptError, load_scripts, render_script
 
-HEADER = "--[[\nDo something.\n\nKEYS     meta sold\n         facts request\nARGV     none\n]]\n"
+HEADER = "--[[\nDo something.\n\nKEYS     meta seats\n         facts request\nARGV     none\n]]\n"
 MODULE = "local {name} = {{}}\nfunction {name}.go()\n  return '{name}'\nend\nreturn {name}\n"
+HELPED = """-- First of all.
+local first = {}
+
+local LIMIT = 4
+local SPARE = 5
+
+-- Help.
+local function helper(x)
+  return x + LIMIT
+end
+
+first.MOST = 7
+
+-- Go, unlike first.stay().
+function first.go(x)
+  return helper(x)
+end
+
+function first.stay()
+  return first.go(SPARE)
+end
+
+return first
+"""
 
 
 @pytest.fixture
@@ -27,36 +51,77 @@ def render(folder: Path, body: str, version: tuple[int, ...] = (7, 0)):
     return render_script(path, version)
 
 
-def test_an_include_becomes_a_local_made_by_a_function(folder: Path):
-    """What a module defines stays inside of it."""
+def test_what_is_called_of_an_include_becomes_local_functions(folder: Path):
+    """No table is made, and what a module keeps for itself stays inside of it."""
     script = render(folder, HEADER + "-- include: first\nreturn first.go()\n")
-    assert "local first = (function()\nlocal first = {}" in script.source
-    assert script.source.endswith("return first\nend)()\nreturn first.go()\n")
-    assert "include:" not in script.source
+    assert script.source.removeprefix(HEADER) == (
+        "local first_go\ndo\nfunction first_go()\n  return 'first'\nend\nend\nreturn first_go()\n"
+    )
+
+
+def test_only_what_is_reached_is_rendered(folder: Path):
+    """A function, a helper and a value that nobody needs are left out; comments call nothing."""
+    (folder / "include" / "first.lua").write_text(HELPED)
+    go = "-- Help.\nlocal function helper(x)\n  return x + LIMIT\nend\n-- Go, unlike first.stay().\n"
+    go += "function first_go(x)\n  return helper(x)\nend\n"
+    script = render(folder, HEADER + "-- include: first\nreturn first.go(1) -- not first.stay()\n")
+    assert script.source.removeprefix(HEADER) == (
+        f"local first_go\ndo\nlocal LIMIT = 4\n{go}end\nreturn first_go(1) -- not first.stay()\n"
+    )
+    script = render(folder, HEADER + "-- include: first\nreturn first.stay() + first.MOST\n")
+    assert script.source.removeprefix(HEADER).startswith(
+        f"local first_MOST, first_go, first_stay\ndo\nlocal LIMIT = 4\nlocal SPARE = 5\n{go[: go.index('-- Go')]}"
+        "first_MOST = 7\n"
+    )
+    assert render(folder, HEADER + "-- include: first\nreturn my.first.go\n").source == HEADER + "return my.first.go\n"
+
+
+def test_what_is_seen_from_a_block_is_not_made_again_there(folder: Path):
+    """What a block needs beyond that is made in the block."""
+    (folder / "include" / "first.lua").write_text(HELPED)
+    (folder / "include" / "second.lua").write_text(
+        "-- include: first\nlocal second = {}\nfunction second.go()\n  return first.stay()\nend\nreturn second\n"
+    )
+    body = "-- include: first\nfirst.go(1)\nif a then\n  -- include: second\n  second.go()\nend\n"
+    script = render(folder, HEADER + body).source
+    assert [script.count(f"function {name}(") for name in ("first_go", "first_stay", "second_go")] == [1, 1, 1]
+    assert (
+        script.index("first_go(1)") < script.index("  local first_stay\n  do\n") < script.index("  local second_go\n")
+    )
 
 
 def test_each_include_is_rendered_once_and_before_its_users(folder: Path):
     """A module that two want is made once, before both, whatever the order of the directives."""
-    script = render(folder, HEADER + "-- include: second\n-- include: first\n-- include: second\nreturn 1\n")
-    made = [line for line in script.source.splitlines() if line.endswith("= (function()")]
-    assert made == ["local first = (function()", "local second = (function()"]
+    (folder / "include" / "second.lua").write_text(
+        "-- include: first\nlocal second = {}\nfunction second.go()\n  return first.go()\nend\nreturn second\n"
+    )
+    body = "-- include: second\n-- include: first\n-- include: second\nreturn first.go() + second.go()\n"
+    made = [line for line in render(folder, HEADER + body).source.splitlines() if line.startswith("local ")]
+    assert made == ["local first_go", "local second_go"]
 
 
 def test_the_order_of_directives_is_kept(folder: Path):
     """Modules that do not need each other come in the order in which the script names them."""
     (folder / "include" / "second.lua").write_text(MODULE.format(name="second"))
-    script = render(folder, HEADER + "-- include: second\n-- include: first\nreturn 1\n")
-    assert script.source.index("local second = (") < script.source.index("local first = (")
+    script = render(folder, HEADER + "-- include: second\n-- include: first\nreturn first.go() + second.go()\n")
+    assert script.source.index("local second_go") < script.source.index("local first_go")
 
 
 def test_an_include_inside_a_block_is_seen_in_that_block_only(folder: Path):
     """A later block says again what it needs, and a module of the top level is in sight of all blocks."""
-    body = (
-        "if a then\n  -- include: first\n  x()\n  -- include: first\nend\nif b then\n  -- include: first\n  y()\nend\n"
+    block = "if a then\n  -- include: first\n  first.go()\n  -- include: first\nend\n"
+    assert render(folder, HEADER + block + block).source.count("  local first_go\n") == 2
+    on_top = HEADER + "-- include: first\nfirst.go()\n" + block
+    assert render(folder, on_top).source.count("local first_go\n") == 1
+
+
+def test_what_is_no_table_of_functions_is_rendered_whole(folder: Path):
+    """It is made by a function, once, and nothing of it is renamed."""
+    (folder / "include" / "first.lua").write_text("local t = {}\nt.x, t.y = 1, 2\nreturn t\n")
+    body = "-- include: first\n-- include: first\nreturn first.x\n"
+    assert render(folder, HEADER + body).source.removeprefix(HEADER) == (
+        "local first = (function()\nlocal t = {}\nt.x, t.y = 1, 2\nreturn t\nend)()\nreturn first.x\n"
     )
-    made = render(folder, HEADER + body).source.count("  local first = (function()")
-    assert made == 2
-    assert render(folder, HEADER + "-- include: first\n" + body).source.count("local first = (function()") == 1
 
 
 def test_a_module_of_constants_becomes_its_constants(folder: Path):
@@ -104,21 +169,24 @@ def test_a_missing_include_is_named_with_its_asker(folder: Path):
 
 def test_an_error_is_read_back_to_file_and_line(folder: Path):
     """Every rendered line knows its place, so that Redis' line numbers can be read."""
-    script = render(folder, HEADER + "-- include: second\nreturn second.go()\n")
+    (folder / "include" / "first.lua").write_text(HELPED)
+    script = render(folder, HEADER + "-- include: first\n-- include: second\nreturn second.go() + first.go(2)\n")
     lines = script.source.splitlines()
     assert len(lines) == len(script.lines)
     go_of_second = lines.index("  return 'second'") + 1
     assert script.locate(f"user_script:{go_of_second}: oops") == "second.lua:4: oops"
-    assert script.locate(f"on @user_script:{len(lines)}.") == "on @try_it.lua:9."
+    helper = lines.index("  return x + LIMIT") + 1
+    assert script.locate(f"user_script:{helper}: oops") == "first.lua:9: oops"
+    assert script.locate(f"on @user_script:{len(lines)}.") == "on @try_it.lua:10."
     assert script.locate("user_script:9999: oops") == "try_it.lua:?: oops"
     assert script.locate("OOM command not allowed") == "OOM command not allowed"
 
 
 def test_keys_come_from_the_header(folder: Path):
     """The header's KEYS may run over several lines; unknown words and no KEYS at all are refused."""
-    assert render(folder, HEADER).keys == ("meta", "sold", "facts", "request")
+    assert render(folder, HEADER).keys == ("meta", "seats", "facts", "request")
     with pytest.raises(ScriptError, match="unknown key nonsense"):
-        render(folder, HEADER.replace("sold", "nonsense"))
+        render(folder, HEADER.replace("seats", "nonsense"))
     with pytest.raises(ScriptError, match="names no KEYS"):
         render(folder, "return 1\n")
 

@@ -83,7 +83,7 @@ async def test_a_changed_policy_holds_for_the_next_claim(engine, redis_client):
     assert hold.deadline_ms == hold.claimed_at_ms + 60_000
     with refused("too_many_seats"):
         await engine.claim_seats(42, ANNA, [2, 3])
-    assert await redis_client.pexpiretime(showtime_key(42, "owners")) == policy.keys_until_ms
+    assert await redis_client.pexpiretime(showtime_key(42, "seats")) == policy.keys_until_ms
 
 
 async def test_blocks_wait_for_holds_unless_they_evict(engine):
