@@ -152,16 +152,15 @@ async def release_hold(request: Request) -> Response:
     runtime = _runtime(request)
     subject = caller(request).subject
     hold_id = _hold_id(request)
-    try:
-        hold = await runtime.seats.read_hold(hold_id, subject)
-    except Refusal as refusal:
-        if refusal.code != "hold_expired":
-            raise
-        return no_content()
-    if hold.status == "PENDING":
-        await runtime.orders.bookings.cancel(hold.id, subject)
-    else:
-        await runtime.seats.release_hold(hold_id, subject)
+    found = await runtime.seats.give_back_hold(hold_id, subject)
+    if found == "checked_out":
+        await runtime.orders.bookings.cancel(str(hold_id), subject)
+    elif found == "gone":
+        try:
+            await runtime.seats.read_hold(hold_id, subject)
+        except Refusal as refusal:
+            if refusal.code != "hold_expired":
+                raise
     return no_content()
 
 

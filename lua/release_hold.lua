@@ -3,11 +3,11 @@ End a hold before its time and free its seats; a hold that is gone already is no
 
 KEYS     meta seats deadlines checkouts facts request
 ARGV     1 generation  2 not_after_ms  3 request  4 owner  5 claimed_at_ms  6 subject, '' for staff and the system
-         7 ending: cancelled or expired  8 reason, e.g. customer
+         7 ending: cancelled, expired, or given_back: only while it is not checked out  8 reason, e.g. customer
 RETURNS  too_late
          replayed, the first answer | idempotency_key_reused
          not_loaded | stale_generation, generation, seq | rebuilding | damaged
-         gone | not_found (another's)
+         gone | not_found (another's) | checked_out (given_back only): it is a booking, to be cancelled as one
          released, version
 RAISES   nothing
 EMITS    booking_cancelled | booking_expired, of a hold that was checked out; of a lapsed one always booking_expired
@@ -46,6 +46,9 @@ if not hold or hold.claimed_at_ms ~= tonumber(claimed_at_ms) then
 end
 if subject ~= '' and hold.subject ~= subject then
   return {'not_found', now_ms}
+end
+if ending == 'given_back' and hold.status == 'P' and not hold.lapsed then
+  return {'checked_out', now_ms}
 end
 if not end_hold.sound(keys, meta, hold) then
   return {'damaged', now_ms}

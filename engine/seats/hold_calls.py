@@ -1,6 +1,7 @@
 """Holds: from the claim to the check-out and the payment session. One method per script, of the same name."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from engine import limits
 from engine.errors import Refusal
@@ -100,6 +101,23 @@ class HoldCalls(CustomerCalls):
             return True
         if answer[0] == b"gone":
             return False
+        raise refusal_of(answer, hold_id.showtime)
+
+    async def give_back_hold(self, hold_id: HoldId, subject: str) -> Literal["released", "gone", "checked_out"]:
+        """End a hold that its owner gives up; nothing is done to one that is a booking by now, or to none.
+
+        Raises:
+            Refusal: `not_found`: it is somebody else's.
+        """
+        args: tuple[Argument, ...] = (*_named(hold_id), subject_key(subject), "given_back", "customer")
+        answer = await self._write("release_hold", hold_id.showtime, args)
+        match answer[0]:
+            case b"released":
+                return "released"
+            case b"gone":
+                return "gone"
+            case b"checked_out":
+                return "checked_out"
         raise refusal_of(answer, hold_id.showtime)
 
     async def check_out(

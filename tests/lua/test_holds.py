@@ -232,6 +232,20 @@ def test_a_release_frees_the_seats_at_once(house: House):
     house.check_consistent()
 
 
+def test_what_was_checked_out_is_not_given_back_like_a_hold(house: House):
+    """It is a booking, which ends in the ledger too; a lapsed one is over, whoever says so."""
+    hold = house.check_out(house.claim(ANN, 1))
+    before = house.dump()
+    assert house.write("release_hold", *hold.name, BOB, "given_back", "customer")[0] == "not_found"
+    assert house.write("release_hold", *hold.name, ANN, "given_back", "customer")[0] == "checked_out"
+    assert house.dump() == before
+    house.lapse(hold)
+    assert house.write("release_hold", *hold.name, ANN, "given_back", "customer")[0] == "released"
+    assert house.write("release_hold", *house.claim(ANN, 1).name, ANN, "given_back", "customer")[0] == "released"
+    assert house.bits("locked") == set()
+    house.check_consistent()
+
+
 def test_a_released_hold_leaves_the_next_owner_alone(house: House):
     """After release and a new claim of the same seats, the old name frees nothing (ABA)."""
     old = house.claim(ANN, 1)

@@ -114,8 +114,9 @@ class Game(Both):
     def release(self, hold: int, ending: int, whose: int, request: int) -> None:
         """Release a hold: its customer, staff, or because its payment timed out."""
         owner, at, subject, _ = self.some_hold(hold)
-        way = (("cancelled", "customer"), ("cancelled", "staff"), ("expired", "payment_timeout"))[ending]
-        who = self.who(subject, whose) if ending == 0 else b""
+        own = (("cancelled", "customer"), ("given_back", "customer"))
+        way = (*own, ("cancelled", "staff"), ("expired", "payment_timeout"))[ending]
+        who = self.who(subject, whose) if way in own else b""
         self.write("release_hold", owner, at, who, *way, request=request)
 
     def move(self, hold: int, to: int, outdated: int, request: int) -> None:

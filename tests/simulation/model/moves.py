@@ -16,7 +16,7 @@ MOVES: dict[str, tuple[int, dict[str, tuple[int, int]]]] = {
     "rush": (4, {"calls": (2, 32), "drawn": (0, 2**32 - 1)}),
     "change": (6, {"hold": HOLD, "add": PLACE, "remove": (0, 11), "whose": WHOSE, "request": REQUEST}),
     "extend": (2, {"hold": HOLD, "times": (1, 22), "whose": WHOSE, "request": REQUEST}),
-    "release": (2, {"hold": HOLD, "ending": (0, 2), "whose": WHOSE, "request": REQUEST}),
+    "release": (2, {"hold": HOLD, "ending": (0, 3), "whose": WHOSE, "request": REQUEST}),
     "move": (4, {"hold": HOLD, "to": CUSTOMER, "outdated": (0, 3), "request": REQUEST}),
     "expire": (1, {"limit": (1, 3), "request": REQUEST}),
     "end_holds": (1, {"limit": (1, 3), "request": REQUEST}),

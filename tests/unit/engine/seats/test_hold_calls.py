@@ -155,6 +155,18 @@ async def test_a_hold_is_released_once(engine, redis_client):
     assert await read_facts(redis_client) == []
 
 
+async def test_a_hold_is_given_back_but_not_a_booking(engine, redis_client):
+    """What became of it is told; somebody else's is not found."""
+    hold, other = await engine.claim_seats(42, ANNA, [1, 2]), await engine.claim_seats(42, ANNA, [3])
+    with refused("not_found"):
+        await engine.give_back_hold(named(hold), BUDI)
+    await engine.check_out(named(other), ANNA, CHECKOUT)
+    told = [await engine.give_back_hold(named(one), ANNA) for one in (hold, hold, other)]
+    assert told == ["released", "gone", "checked_out"]
+    assert summary(await engine.read_seats(42))["locked"] == 1
+    assert await read_facts(redis_client) == []
+
+
 async def test_a_released_booking_is_a_fact(engine, redis_client):
     """What was checked out ends with a fact that carries its check-out and the reason."""
     hold = await engine.claim_seats(42, ANNA, [1, 2])
