@@ -33,11 +33,11 @@ def test_a_storm_over_the_scripts_is_quiet(server):
     [
         (
             "claim_seats",
-            "local free = seat_map.all(owners_key, runs, '\\0\\0\\0\\0')",
+            "local free = seat_map_all(seats_key, seats_count, runs, '\\0\\0\\0\\0')",
             "local free = true",
             "given twice",
         ),
-        ("sell_seats", "local seq = facts.emit(", "local seq = (function() return 0 end)(", "facts of"),
+        ("sell_seats", "local seq = facts_emit(", "local seq = (function() return 0 end)(", "facts of"),
     ],
 )
 def test_a_storm_over_a_broken_script_is_not(server, monkeypatch, name, guard, broken, seen):

@@ -26,7 +26,7 @@ class ReadingCalls(Rules):
             showtime.status,
             showtime.seats,
             showtime.generation,
-            *(as_bitmap(seats, showtime.seats) for seats in (showtime.sold, locked, showtime.blocked)),
+            b"".join(as_bitmap(seats, showtime.seats) for seats in (showtime.sold, locked, showtime.blocked)),
             *(rules.sales_open_ms, rules.sales_stop_ms, rules.ends_ms),
             len(lapsed),
             *lapsed,
