@@ -153,7 +153,7 @@ async def release_hold(request: Request) -> Response:
     subject = caller(request).subject
     hold_id = _hold_id(request)
     found = await runtime.seats.give_back_hold(hold_id, subject)
-    if found == "checked_out":
+    if found == "is_booking":
         await runtime.orders.bookings.cancel(str(hold_id), subject)
     elif found == "gone":
         try:

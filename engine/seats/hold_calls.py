@@ -103,7 +103,7 @@ class HoldCalls(CustomerCalls):
             return False
         raise refusal_of(answer, hold_id.showtime)
 
-    async def give_back_hold(self, hold_id: HoldId, subject: str) -> Literal["released", "gone", "checked_out"]:
+    async def give_back_hold(self, hold_id: HoldId, subject: str) -> Literal["released", "gone", "is_booking"]:
         """End a hold that its owner gives up; nothing is done to one that is a booking by now, or to none.
 
         Raises:
@@ -116,8 +116,8 @@ class HoldCalls(CustomerCalls):
                 return "released"
             case b"gone":
                 return "gone"
-            case b"checked_out":
-                return "checked_out"
+            case b"is_booking":
+                return "is_booking"
         raise refusal_of(answer, hold_id.showtime)
 
     async def check_out(

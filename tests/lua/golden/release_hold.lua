@@ -7,7 +7,7 @@ ARGV     1 generation  2 not_after_ms  3 request  4 owner  5 claimed_at_ms  6 su
 RETURNS  too_late
          replayed, the first answer | idempotency_key_reused
          not_loaded | stale_generation, generation, seq | rebuilding | damaged
-         gone | not_found (another's) | checked_out (given_back only): it is a booking, to be cancelled as one
+         gone | not_found (another's) | is_booking (given_back only): to be cancelled as one
          released, version
 RAISES   nothing
 EMITS    booking_cancelled | booking_expired, of a hold that was checked out; of a lapsed one always booking_expired
@@ -440,7 +440,7 @@ if subject ~= '' and hold.subject ~= subject then
   return {'not_found', now_ms}
 end
 if ending == 'given_back' and hold.status == 'P' and not hold.lapsed then
-  return {'checked_out', now_ms}
+  return {'is_booking', now_ms}
 end
 if not end_hold_sound(keys, meta, hold) then
   return {'damaged', now_ms}

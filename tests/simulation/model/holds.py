@@ -110,7 +110,7 @@ class HoldCalls(Rules):
         if subject and hold.subject != subject:
             raise Refused("not_found")
         if ending == b"given_back" and hold.status == "P" and hold.deadline_ms > call.now_ms:
-            raise Refused("checked_out")
+            raise Refused("is_booking")
 
         until_ms = self.deadline(showtime, hold, call.now_ms)
         if hold.deadline_ms <= call.now_ms:
