@@ -53,7 +53,7 @@ def test_every_command_explains_itself(seatlock, command):
         (["key", "0"], {}, "0 is neither a showtime's number nor one of facts, lapses"),
         (["key", "4294967296"], {}, "4294967296 is neither"),
         (["key", "forty-two"], {}, "forty-two is neither"),
-        (["key", "42", "seats"], {}, "a showtime has no key seats, but meta, "),
+        (["key", "42", "owners"], {}, "a showtime has no key owners, but meta, "),
         (["key", "--all"], {}, "No such option: --all"),
         (["seed", "--profile", "world"], {}, "'world' is not one of 'demo', 'onsale'"),
         (["users", "add"], {}, "Missing argument 'email'"),
