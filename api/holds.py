@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from http import HTTPStatus
 from typing import Annotated
 
 import msgspec
@@ -66,6 +65,7 @@ class HoldAnswer(msgspec.Struct, omit_defaults=True):
     extendable_until: Timestamp | None = None
 
 
+CREATED = 201
 CLAIM = Body(ClaimBody)
 CHANGE = Body(ChangeBody)
 
@@ -90,7 +90,7 @@ async def claim_seats(request: Request) -> Response:
         number, subject, seats, remembered, cool_down_rule(runtime.settings, identity.role)
     )
     hold = await in_labels(hall.layout, claim, partial(runtime.alternatives.find, number, seats))
-    return _answer(hall, hold, 201)
+    return _answer(hall, hold, CREATED)
 
 
 @describe({200: HoldAnswer}, refuses=("hold_expired", "showtime_frozen"))
@@ -188,7 +188,7 @@ def _require_apart(add: Sequence[str], remove: Sequence[str]) -> None:
 
 def _answer(hall: Hall, hold: Hold, status: int) -> Response:
     headers = dict(REPLAYED) if hold.replayed else {}
-    if status == HTTPStatus.CREATED:
+    if status == CREATED:
         headers["Location"] = f"/api/v1/holds/{hold.id}"
     return answer(hold_json(hall, hold), status, headers)
 

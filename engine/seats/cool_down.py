@@ -1,6 +1,7 @@
 """Who pauses before the next claim after leaving holds to lapse; the scripts count the lapses, per showtime."""
 
 import struct
+from functools import cache
 
 from engine.limits import SECOND_MS
 from engine.settings import Settings
@@ -16,4 +17,9 @@ def cool_down_rule(settings: Settings, role: str) -> bytes:
     """
     if settings.cool_down == "off" or (settings.cool_down == "customers" and role != "customer"):
         return NO_RULE
-    return struct.pack(">BI", settings.cool_down_free_lapses, settings.cool_down_s * SECOND_MS)
+    return _packed(settings.cool_down_free_lapses, settings.cool_down_s)
+
+
+@cache
+def _packed(free_lapses: int, pause_s: int) -> bytes:
+    return struct.pack(">BI", free_lapses, pause_s * SECOND_MS)
