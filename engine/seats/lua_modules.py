@@ -18,7 +18,7 @@ _WORD = re.compile(r"(?<![.\w])\w+\b")
 _COMMENT = re.compile(r"--.*$", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Piece:
     """A function of a module, or a value that it has a name for, with the comment above it.
 
@@ -39,7 +39,7 @@ class Piece:
     words: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Module:
     """One include that is a table of functions."""
 
