@@ -366,6 +366,8 @@ MAIL_SINK_MESSAGES_MAX = 2_000
 
 # --- Alternatives for taken seats
 ALTERNATIVES_MAX = 3
+ALTERNATIVES_WEIGHED_MAX = 12
+"""Of the groups of free seats whose middle is nearest, so many are compared seat by seat."""
 ALTERNATIVES_REACH_SEATS = 120
 """How far from the wanted seats others are looked for, in indexes of the layout."""
 ALTERNATIVES_MAP_TTL_MS = 500
@@ -427,6 +429,7 @@ assert WORKER_BEAT_MS * 5 <= WORKER_STALE_MS
 assert CALL_BUDGET_MS <= LANE_SILENT_TICKS_MAX * LANE_TICK_MS, "a call is given up only when it can no longer run"
 assert LANE_BACKOFF_MIN_MS < LANE_BACKOFF_MAX_MS
 assert BODY_MAX_BYTES < CATALOGUE_BODY_MAX_BYTES
+assert ALTERNATIVES_MAX <= ALTERNATIVES_WEIGHED_MAX
 assert WEBHOOK_WAIT_MS < BODY_TIMEOUT_MS < ANSWER_TIMEOUT_MS
 assert GATEWAY_SIMULATE_TIMEOUT_S * SECOND_MS < ANSWER_TIMEOUT_MS
 assert TOKEN_LENGTH_MAX < HEADERS_MAX_BYTES

@@ -5,8 +5,10 @@ A hint, not a promise: it is read from a map that may be half a second old, and 
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from heapq import nsmallest
 from itertools import pairwise
 from math import hypot
+from typing import NamedTuple
 
 from engine import limits
 from engine.catalogue.cache import ShortMemory
@@ -48,15 +50,28 @@ class _Look:
     def __init__(self, layout: Layout, seat_map: SeatMap) -> None:
         self._layout = layout
         self._words = statuses(seat_map)
-        self._found: dict[tuple[int, ...], list[list[str]]] = {}  # of half a second
+        self._found: dict[tuple[int, ...], list[list[str]]] = {}  # of half a second, as the following
+        self._places: dict[tuple[int, int], _Free] = {}
 
     def near(self, wanted: tuple[int, ...]) -> list[list[str]]:
         found = self._found.get(wanted)
         if found is None:
-            around = _look_around(wanted, self._layout)
-            free = [index for index in around if self._words[index] == "AVAILABLE"]
-            found = self._found[wanted] = nearby_seats(self._layout, wanted, free)
+            found = self._found[wanted] = self._around(wanted).choose(wanted)
         return found
+
+    def _around(self, wanted: Sequence[int]) -> "_Free":
+        """Bound the work in a stadium: layouts run along the rows, so what is near has a near index.
+
+        In whole steps, so that those who want seats close to each other look among the same free ones.
+        """
+        reach = limits.ALTERNATIVES_REACH_SEATS
+        place = (min(wanted) // reach, max(wanted) // reach)
+        free = self._places.get(place)
+        if free is None:
+            around = range(max(0, (place[0] - 1) * reach), min(len(self._layout.seats), (place[1] + 2) * reach))
+            indexes = [index for index in around if self._words[index] == "AVAILABLE"]
+            free = self._places[place] = _Free(self._layout, indexes)
+        return free
 
 
 def nearby_seats(layout: Layout, wanted: Sequence[int], free: Iterable[int]) -> list[list[str]]:
@@ -71,38 +86,65 @@ def nearby_seats(layout: Layout, wanted: Sequence[int], free: Iterable[int]) -> 
         Labels. Seats of one kind are kept side by side where that is possible; if not, or for a mix of kinds, each
         wanted seat that is gone is replaced by the nearest one of its kind.
     """
-    asked = [layout.seats[index] for index in wanted]
-    by_kind: dict[Kind, list[Seat]] = defaultdict(list)
-    for index in free:
-        by_kind[_kind(layout.seats[index])].append(layout.seats[index])
-    kinds = {_kind(seat) for seat in asked}
-    choices: list[list[Seat]] = []
-    if len(kinds) == 1:
-        runs = _runs(by_kind[kinds.pop()], len(asked))
-        choices = sorted(runs, key=lambda run: _distance(run, asked))[: limits.ALTERNATIVES_MAX]
-    if not choices:
-        choices = _replaced(asked, by_kind)
-    return [[seat.seat for seat in choice] for choice in choices]
+    return _Free(layout, free).choose(wanted)
 
 
-def _look_around(wanted: Sequence[int], layout: Layout) -> range:
-    """Bound the work in a stadium: layouts run along the rows, so what is near has a near index."""
-    reach = limits.ALTERNATIVES_REACH_SEATS
-    return range(max(0, min(wanted) - reach), min(len(layout.seats), max(wanted) + reach + 1))
+class _Run(NamedTuple):
+    """Free seats side by side, and the middle of them, in pixels."""
+
+    x: float
+    y: float
+    seats: list[Seat]
+
+
+class _Free:
+    """Free seats by kind, and the runs among them, found once for all who look here."""
+
+    def __init__(self, layout: Layout, free: Iterable[int]) -> None:
+        self._layout = layout
+        self._by_kind: dict[Kind, list[Seat]] = defaultdict(list)
+        for index in free:
+            self._by_kind[_kind(layout.seats[index])].append(layout.seats[index])
+        self._runs: dict[tuple[Kind, int], list[_Run]] = {}
+
+    def choose(self, wanted: Sequence[int]) -> list[list[str]]:
+        """See `nearby_seats`."""
+        asked = [self._layout.seats[index] for index in wanted]
+        kinds = {_kind(seat) for seat in asked}
+        choices: list[list[Seat]] = []
+        if len(kinds) == 1:
+            choices = self._nearest(kinds.pop(), asked)
+        if not choices:
+            choices = _replaced(asked, self._by_kind)
+        return [[seat.seat for seat in choice] for choice in choices]
+
+    def _nearest(self, kind: Kind, asked: Sequence[Seat]) -> list[list[Seat]]:
+        """Weigh, seat by seat, only the runs whose middle is nearest: to do it with all took a third of a refusal."""
+        runs = self._runs.get((kind, len(asked)))
+        if runs is None:
+            runs = self._runs[kind, len(asked)] = _runs(self._by_kind[kind], len(asked))
+        x, y = _middle(asked)
+        apart = [((run.x - x) ** 2 + (ROW_WEIGHT * (run.y - y)) ** 2, at) for at, run in enumerate(runs)]
+        near = [runs[at].seats for _, at in nsmallest(limits.ALTERNATIVES_WEIGHED_MAX, apart)]
+        return sorted(near, key=lambda run: _distance(run, asked))[: limits.ALTERNATIVES_MAX]
 
 
 def _kind(seat: Seat) -> Kind:
     return seat.tier, seat.zone, seat.accessible, seat.companion
 
 
-def _runs(seats: Sequence[Seat], length: int) -> list[list[Seat]]:
+def _runs(seats: Sequence[Seat], length: int) -> list[_Run]:
     """Give every run of that many seats that stand side by side in one row."""
     runs = []
     for start in range(len(seats) - length + 1):
         run = list(seats[start : start + length])
         if all(one.row == next_.row and next_.index == one.index + 1 for one, next_ in pairwise(run)):
-            runs.append(run)
+            runs.append(_Run(*_middle(run), run))
     return runs
+
+
+def _middle(seats: Sequence[Seat]) -> tuple[float, float]:
+    return sum(seat.x for seat in seats) / len(seats), sum(seat.y for seat in seats) / len(seats)
 
 
 def _replaced(asked: Sequence[Seat], by_kind: dict[Kind, list[Seat]]) -> list[list[Seat]]:
