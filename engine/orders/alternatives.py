@@ -51,7 +51,7 @@ class _Look:
         self._layout = layout
         self._words = statuses(seat_map)
         self._found: dict[tuple[int, ...], list[list[str]]] = {}  # of half a second, as the following
-        self._places: dict[tuple[int, int], _Free] = {}
+        self._places: dict[tuple[int, int], FreeSeats] = {}
 
     def near(self, wanted: tuple[int, ...]) -> list[list[str]]:
         found = self._found.get(wanted)
@@ -59,7 +59,7 @@ class _Look:
             found = self._found[wanted] = self._around(wanted).choose(wanted)
         return found
 
-    def _around(self, wanted: Sequence[int]) -> "_Free":
+    def _around(self, wanted: Sequence[int]) -> "FreeSeats":
         """Bound the work in a stadium: layouts run along the rows, so what is near has a near index.
 
         In whole steps, so that those who want seats close to each other look among the same free ones.
@@ -70,23 +70,8 @@ class _Look:
         if free is None:
             around = range(max(0, (place[0] - 1) * reach), min(len(self._layout.seats), (place[1] + 2) * reach))
             indexes = [index for index in around if self._words[index] == "AVAILABLE"]
-            free = self._places[place] = _Free(self._layout, indexes)
+            free = self._places[place] = FreeSeats(self._layout, indexes)
         return free
-
-
-def nearby_seats(layout: Layout, wanted: Sequence[int], free: Iterable[int]) -> list[list[str]]:
-    """Choose among free seats.
-
-    Args:
-        layout: of the showtime.
-        wanted: indexes of the seats that were asked for.
-        free: indexes of free seats, in order.
-
-    Returns:
-        Labels. Seats of one kind are kept side by side where that is possible; if not, or for a mix of kinds, each
-        wanted seat that is gone is replaced by the nearest one of its kind.
-    """
-    return _Free(layout, free).choose(wanted)
 
 
 class _Run(NamedTuple):
@@ -97,8 +82,13 @@ class _Run(NamedTuple):
     seats: list[Seat]
 
 
-class _Free:
-    """Free seats by kind, and the runs among them, found once for all who look here."""
+class FreeSeats:
+    """Free seats by kind, and the runs among them, found once for all who look here.
+
+    Args:
+        layout: of the showtime.
+        free: indexes of free seats, in order.
+    """
 
     def __init__(self, layout: Layout, free: Iterable[int]) -> None:
         self._layout = layout
@@ -108,7 +98,11 @@ class _Free:
         self._runs: dict[tuple[Kind, int], list[_Run]] = {}
 
     def choose(self, wanted: Sequence[int]) -> list[list[str]]:
-        """See `nearby_seats`."""
+        """Choose others for the seats of these indexes; gives labels, best first.
+
+        Seats of one kind are kept side by side where that is possible; if not, or for a mix of kinds, each wanted
+        seat that is gone is replaced by the nearest one of its kind.
+        """
         asked = [self._layout.seats[index] for index in wanted]
         kinds = {_kind(seat) for seat in asked}
         choices: list[list[Seat]] = []

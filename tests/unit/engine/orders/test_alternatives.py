@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from engine.catalogue.floor_plans import draw_layout
 from engine.catalogue.layouts import Layout
 from engine.errors import Unavailable
-from engine.orders.alternatives import Alternatives, nearby_seats
+from engine.orders.alternatives import Alternatives, FreeSeats
 from engine.seats.records import SeatMap
 
 HALL = draw_layout("One", ["A RRRR__RRRR", "B RRRR__RRRR", "C PPPP__PPPP", "D wcRR__VVVV"])
@@ -15,7 +15,7 @@ def nearby(wanted: str, taken: str, layout: Layout = HALL) -> list[str]:
     """Ask for seats while some are taken; every choice as one text."""
     gone = set(taken.split())
     free = [seat.index for seat in layout.seats if seat.seat not in gone]
-    return [" ".join(choice) for choice in nearby_seats(layout, [layout.index_of[s] for s in wanted.split()], free)]
+    return [" ".join(choice) for choice in FreeSeats(layout, free).choose([layout.index_of[s] for s in wanted.split()])]
 
 
 def test_one_seat_gets_the_nearest_of_its_tier():
