@@ -48,7 +48,12 @@ MEASURED = {
     "full": ("B7", "(full)", "full/s", "full seat maps per second of an API core"),
     "full_redis": ("B7", "(full)", "Redis us", "Redis, us per full seat map"),
     "look": ("B7", "(compact)", "compact/s", "compact maps per second of an API core"),
-    "look_redis": ("B7", "(compact)", "Redis us", "Redis, us per compact map"),
+    "look_redis": (
+        "B7",
+        "(compact)",
+        "Redis us",
+        "Redis, us per compact map, where all look at one showtime and share calls",
+    ),
     "buy": ("B10", "", "API us", "API, us per purchase: claim, check-out, payment, webhook"),
     "buy_redis": ("B10", "", "Redis us", "Redis, us per purchase"),
     "buy_postgres": ("B10", "", "PostgreSQL us", "PostgreSQL, us per purchase"),
