@@ -70,7 +70,7 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     """Give a request's header, by its name in lower case; the first one if it comes twice."""
     named: dict[bytes, bytes] | None = scope.get("named_headers")
     if named is None:
-        # A claim asks for seven of them.
+        # A claim asks for several of them.
         named = scope["named_headers"] = dict(reversed(scope["headers"]))
     return named.get(name)
 

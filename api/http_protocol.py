@@ -184,8 +184,7 @@ class GuardedProtocol(HttpToolsProtocol):
 class Exchange(RequestResponseCycle):
     """One request and its answer. An answer of known length leaves in one write, head and body.
 
-    uvicorn writes both by themselves, and looks at each byte of each header by two regular expressions, which took
-    more than all else that it does for an answer.
+    uvicorn writes both by themselves, and looks at each byte of each header by two regular expressions.
     """
 
     _head: bytes | None = None

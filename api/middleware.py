@@ -1,6 +1,6 @@
 """What every request that is let in passes, as plain ASGI: its id, size, time, headers, its line in the log.
 
-One layer, and one object for each request (`Visit`): layers of their own cost more than all that they did.
+One layer, and one object for each request (`Visit`), instead of a layer for each of these.
 """
 
 import asyncio
@@ -217,7 +217,7 @@ class Visit:
         return message
 
     def _begin_body(self) -> None:
-        """Judge what is declared, and wait for the body as long as it may take from the request's beginning."""
+        """Judge what is declared, and begin to wait for the body; whoever reads it too late gets only what is there."""
         limit = CATALOGUE_BODY_MAX_BYTES if self.scope["path"].startswith(OPERATORS_PREFIX) else BODY_MAX_BYTES
         self._left = self._limit = limit
         if self.scope["method"] not in _BODYLESS:

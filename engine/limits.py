@@ -50,14 +50,14 @@ SEAT_COUNT_TIMEOUT_MS = 500
 SHOWTIMES_CACHED_MAX = 20_000
 LAYOUTS_CACHED_MAX = 200
 RENEWED_AT_ONCE_MAX = 200
-"""Showtimes that a process reads anew together: some 5 ms of its loop."""
+"""Showtimes that a process reads anew together, so that its loop is not held up for long."""
 MAPS_KEPT_MAX = 100
 """Seat maps, as written last, that a process keeps for those who ask next; none that is larger than the following."""
 MAP_KEPT_MAX_BYTES = 128 * 1024
 
 # --- Requests
 PATHS_REMEMBERED_MAX = 4_096
-"""Paths of which a process remembers where they lead to: some 2 MB."""
+"""Paths of which a process remembers where they lead to."""
 RATE_WINDOW_MS = MINUTE_MS
 """A bucket holds this long's worth of requests, and is filled again in the same time."""
 RATE_BUCKETS_MAX = 50_000
