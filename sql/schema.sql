@@ -269,7 +269,8 @@ CREATE INDEX captures_by_booking ON captures (booking_id);
 
 CREATE TABLE tickets (
     id           uuid PRIMARY KEY,
-    showtime_id  bigint NOT NULL REFERENCES showtimes,
+    -- Its booking's, whose foreign key stands; the audit compares them.
+    showtime_id  bigint NOT NULL,
     seat_index   integer NOT NULL,
     seat         text NOT NULL,
     tier         text NOT NULL,

@@ -67,11 +67,13 @@ async def _read_bookings(connection: Any, books: Books, ids: set[UUID]) -> None:
 
 
 async def _read_money(connection: Any, books: Books, sessions: set[tuple[str, str]]) -> None:
-    columns = _columns(sorted(sessions), 2)
-    for row in await connection.fetch(query("lock_captures"), *columns):
+    for row in await connection.fetch(query("lock_captures"), *_columns(sorted(sessions), 2)):
         books.captures[row["gateway"], row["session_id"]] = CaptureRow(*row.values())
-    ticketed = await connection.fetch(query("list_ticketed_sessions"), *columns)
-    books.ticketed = {(row["gateway"], row["session_id"]) for row in ticketed}
+    # Tickets and the outcome of their money are written together: where there is none, there are no tickets.
+    decided = [key for key, capture in books.captures.items() if capture.outcome is not None]
+    if decided:
+        ticketed = await connection.fetch(query("list_ticketed_sessions"), *_columns(decided, 2))
+        books.ticketed = {(row["gateway"], row["session_id"]) for row in ticketed}
 
 
 async def write_books(connection: Any, books: Books) -> None:
