@@ -234,6 +234,8 @@ CUSTOMERS_PER_PART_MAX = 1_000
 # --- The lane
 LANE_QUEUE_MAX = 4_096
 """Calls waiting for Redis on one connection; beyond it the caller is told `overloaded` at once."""
+LANE_WRITE_COMMANDS = 16
+"""So many commands leave without waiting for others of their turn: five claims with what is noted beside them."""
 LANE_CONNECT_MAX_MS = 2_000
 """How long one attempt to connect may take."""
 LANE_BACKOFF_MIN_MS = 50

@@ -1,4 +1,4 @@
-"""One connection to Redis: commands of a loop turn leave in one write, answers are matched in order."""
+"""One connection to Redis: commands of a loop turn leave in few writes, answers are matched in order."""
 
 import asyncio
 from collections import deque
@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, cast
 import hiredis
 
 from engine.errors import Outcome, Unavailable
+from engine.limits import LANE_WRITE_COMMANDS
 from engine.seats.redis_clock import RedisClock
 from engine.seats.redis_errors import RedisError
 from engine.seats.scripts import Script
@@ -47,6 +48,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self.unwritten: list[bytes] = []
         """What leaves together; another list once it has left."""
+        self._flush_due = False
         self._paused = False
         self.new_future = self._loop.create_future
         self._nobody: asyncio.Future[Any] = self.new_future()
@@ -57,11 +59,18 @@ class Connection(asyncio.Protocol):
     # --- Sending
 
     def send(self, slot: Slot) -> None:
-        """Append a command; it leaves with all others of this turn of the loop."""
-        if not self.unwritten and not self._paused:
-            self._loop.call_soon(self._flush)
+        """Append a command; it leaves with others of this turn of the loop, at the latest when the turn is over.
+
+        Many leave some at a time, so that Redis works on the first while we still make the last: where all of a
+        turn's left together, one of the two always waited for the other.
+        """
         self.unwritten.append(slot[1])
         self.slots.append(slot)
+        if len(self.unwritten) >= LANE_WRITE_COMMANDS:
+            self._flush()
+        elif not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._end_turn)
 
     def command(self, *words: str | int) -> "asyncio.Future[Any]":
         """Send a command that is no script.
@@ -81,8 +90,12 @@ class Connection(asyncio.Protocol):
         if not self.lost.is_set():
             self.send((self._nobody, pack_command(words), None, 0))
 
+    def _end_turn(self) -> None:
+        self._flush_due = False
+        self._flush()
+
     def _flush(self) -> None:
-        if self.unwritten and self._transport is not None:
+        if self.unwritten and self._transport is not None and not self._paused:
             packed = b"".join(self.unwritten)
             self.unwritten = []
             self._transport.write(packed)

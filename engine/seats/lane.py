@@ -1,6 +1,6 @@
 """The lane: all script calls of this process to one Redis node, over one connection.
 
-Calls of one event-loop turn leave in one write and are answered in order. The lane reconnects by itself; after
+Calls of one event-loop turn leave in few writes and are answered in order. The lane reconnects by itself; after
 every connect it makes sure which Redis it speaks to (`generation`) before it lets a call through.
 
     state          `call` does
@@ -111,7 +111,7 @@ class Lane:
         return future
 
     def call_asking(self, name: str, keys: Sequence[Argument], args: Sequence[Argument]) -> "asyncio.Future[list[Any]]":
-        """As `call`, of a node that is just getting the slot: it serves what follows ASKING, in the same write."""
+        """As `call`, of a node that is just getting the slot: it serves the command that follows ASKING."""
         self.tell("ASKING")
         return self.call(name, keys, args)
 

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from engine.errors import Unavailable
+from engine.limits import LANE_WRITE_COMMANDS
 from engine.seats.lane import Lane
 from engine.seats.redis_errors import RedisError
 from tests.lanes import echo
@@ -19,23 +20,45 @@ async def test_every_caller_gets_its_own_answer(open_lane, redis_url):
     assert await asyncio.gather(*(echo(lane, text) for text in texts)) == texts
 
 
-async def test_calls_of_one_turn_leave_in_one_write(open_lane, redis_url, monkeypatch):
-    """64 callers cost one write to the socket."""
+@pytest.fixture
+def spied():
+    """Gives what a lane writes to its socket, from now on."""
+
+    def spy(lane):
+        writes, connection = [], lane._connection
+        real = connection._transport
+
+        class Spy:
+            def write(self, data):
+                writes.append(data)
+                real.write(data)
+
+            def abort(self):
+                real.abort()
+
+        connection._transport = Spy()
+        return writes
+
+    return spy
+
+
+async def test_few_calls_of_one_turn_leave_in_one_write(open_lane, redis_url, spied):
+    """Each write is a call of the system's, here and in Redis."""
     lane = await open_lane(redis_url)
-    writes = []
-    connection = lane._connection
-
-    class Spy:
-        def write(self, data):
-            writes.append(data)
-            real.write(data)
-
-        def abort(self):
-            real.abort()
-
-    real, connection._transport = connection._transport, Spy()
-    await asyncio.gather(*(echo(lane, str(n)) for n in range(64)))
+    writes = spied(lane)
+    await asyncio.gather(*(echo(lane, str(n)) for n in range(LANE_WRITE_COMMANDS - 1)))
     assert len(writes) == 1
+
+
+async def test_the_first_of_many_calls_leave_before_the_last_are_made(open_lane, redis_url, spied):
+    """Redis works on them meanwhile; the others follow when the turn is over."""
+    lane = await open_lane(redis_url)
+    writes = spied(lane)
+    calls = [lane.call("echo", (), (b"%d" % n,)) for n in range(2 * LANE_WRITE_COMMANDS + 3)]
+    assert [data.count(b"EVALSHA") for data in writes] == [LANE_WRITE_COMMANDS, LANE_WRITE_COMMANDS]
+    answers = await asyncio.gather(*calls)
+    assert [data.count(b"EVALSHA") for data in writes[2:]] == [3]
+    assert [answer[2] for answer in answers] == [b"%d" % n for n in range(len(calls))]
 
 
 @pytest.mark.parametrize("seed", range(5))
