@@ -72,7 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     redis_url: str = ""
     database_url: str = ""
     database_pool_max: int = 10
-    fact_readers: int = 3
+    fact_readers: int = 2
     host: str = "127.0.0.1"
     port: int = 8000
     public_url: str = ""

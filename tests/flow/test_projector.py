@@ -149,11 +149,16 @@ async def test_a_double_sale_is_refused_by_the_ledger(world, database_url, redis
     assert await world.fetch("SELECT showtime_id, automatic FROM rebuilds") == [(SHOWTIME, True)]
 
 
-async def test_the_same_sale_under_another_seq_changes_nothing(world, database_url, redis_url):
+@pytest.mark.parametrize("later", [False, True], ids=["one-batch", "later"])
+async def test_the_same_sale_under_another_seq_changes_nothing(world, database_url, redis_url, later):
     """A fact that was lost and appended again keeps its business id; its seats are not sold twice."""
     fact = await world.paid(7, [3])
-    await world.append(*numbered([fact, dict(fact)]))
+    facts = numbered([fact, dict(fact)])
     async with reading_facts(world, database_url, redis_url):
+        if later:
+            await world.append(facts.pop(0))
+            await world.drained()
+        await world.append(*facts)
         await world.drained()
     assert await world.fetch("SELECT count(*) FROM tickets") == [(1,)]
     assert await world.fetch("SELECT seq FROM facts ORDER BY 1") == [(1,), (2,)]
