@@ -1,7 +1,7 @@
 """Reading the rows that a batch of facts touches, under locks, and writing what became of them: few statements each."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
@@ -30,6 +30,8 @@ TICKET_COLUMNS = (
 )
 FACT_COLUMNS = ("showtime_id", "generation", "seq", "kind", "business_id", "happened_at", "data")
 
+K = TypeVar("K")
+V = TypeVar("V")
 Place = tuple[int, int]
 """A showtime and a generation: what has one sequence of facts."""
 
@@ -67,8 +69,10 @@ async def _read_bookings(connection: Any, books: Books, ids: set[UUID]) -> None:
 
 
 async def _read_money(connection: Any, books: Books, sessions: set[tuple[str, str]]) -> None:
-    for row in await connection.fetch(query("lock_captures"), *_columns(sorted(sessions), 2)):
-        books.captures[row["gateway"], row["session_id"]] = CaptureRow(*row.values())
+    of_gateways = _by_first(sessions)
+    for gateway in sorted(of_gateways):
+        for row in await connection.fetch(query("lock_captures"), gateway, of_gateways[gateway]):
+            books.captures[row["gateway"], row["session_id"]] = CaptureRow(*row.values())
     # Tickets and the outcome of their money are written together: where there is none, there are no tickets.
     decided = [key for key, capture in books.captures.items() if capture.outcome is not None]
     if decided:
@@ -80,13 +84,15 @@ async def write_books(connection: Any, books: Books) -> None:
     """Write what was decided; the order follows the foreign keys."""
     if books.entered:
         await _enter_bookings(connection, books)
-    changed = [(row.id, row.status, row.status_reason) for row in books.changed_bookings.values()]
-    decided = [(row.gateway, row.session, row.outcome) for row in books.decided.values()]
-    await _execute(connection, "update_bookings", changed, 3)
+    changed = _by_first(((row.status, row.status_reason), row.id) for row in books.changed_bookings.values())
+    for status, ids in changed.items():
+        await connection.execute(query("update_bookings"), ids, *status)
     if books.ended_bookings:
         await connection.execute(query("expire_payments"), list(books.ended_bookings))
     await _copy(connection, "tickets", TICKET_COLUMNS, books.tickets)
-    await _execute(connection, "update_captures", decided, 3)
+    decided = _by_first(((row.gateway, row.outcome), row.session) for row in books.decided.values())
+    for (gateway, outcome), captures in decided.items():
+        await connection.execute(query("update_captures"), gateway, captures, outcome)
     await _execute(connection, "insert_refunds", books.refunds, 8)
     await _execute(connection, "clear_restocks", books.restocked, 3)
     await _execute(connection, "restock_again", books.sold_again, 2)
@@ -143,6 +149,14 @@ async def _copy(connection: Any, table: str, columns: tuple[str, ...], rows: Seq
     """Insert rows by COPY: half the work of INSERT on both sides. It passes over nothing: any conflict is an error."""
     if rows:
         await connection.copy_records_to_table(table, records=rows, columns=columns)
+
+
+def _by_first(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """Gather what pairs have behind the same first: a batch is of few gateways and has few outcomes."""
+    gathered: dict[K, list[V]] = {}
+    for first, second in pairs:
+        gathered.setdefault(first, []).append(second)
+    return gathered
 
 
 def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:

@@ -31,7 +31,7 @@ PLANS = {
     "list_unknown_events": ("payment_events_pkey", "'g', '{e}'"),
     "find_working_capture": ("captures_by_booking", "'00000000-0000-7000-8000-000000000001', 'g', 's'"),
     "list_ticketed_sessions": ("tickets_gateway_session_id_seat_index_key", "'{g}', '{s}'"),
-    "lock_captures": ("captures_pkey", "'{g}', '{s}'"),
+    "lock_captures": ("captures_pkey", "'g', '{s}'"),
     "lock_fact_heads": ("fact_heads_pkey", "'{1}', '{1}'"),
     "list_fact_names": ("facts_pkey", "'{1}', '{1}', '{1}'"),
     "list_blocked_seats": ("block_seats_live", "1"),
