@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -59,6 +60,14 @@ class Seen:
             while self.counts[what] < count:
                 self._changed.clear()
                 await self._changed.wait()
+
+    async def met(self, share: float, timeout_s: float) -> None:
+        """Wait until so large a share of the claims met another one, or until the time is over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self.counts["conflicts"] < share * self.counts["seat_claims"]:
+                    self._changed.clear()
+                    await self._changed.wait()
 
 
 class Balancer:

@@ -33,7 +33,7 @@ LATE = "SELECT count(*) FROM sessions WHERE state = 'late' AND due_ms < ?"
 """Sessions that were opened while Redis' clock was an hour ahead are paid in an hour, when nobody looks any more."""
 PROBE_TIMEOUT_S = 4
 """Longer than an API may take for one call of Redis."""
-CONFLICTS_MIN = 0.2
+CONFLICTS_MIN, MET_WITHIN_S = 0.2, 20
 
 UNSETTLED = """
 SELECT count(*) FROM unnest($1::text[]) AS session
@@ -85,6 +85,8 @@ async def check(world) -> dict[str, Any]:
     assert world.redis.alive, "the fault did not start Redis again"
     assert world.postgres.alive, "the fault did not start PostgreSQL again"
     claim_s, confirm_s, starved = await _until_served(world, healed)
+    # While nobody was served few claims met each other.
+    await world.load.seen.met(CONFLICTS_MIN, MET_WITHIN_S)
     await world.load.stop()
     seen = world.load.seen
     await _until(world, _unsettled, SETTLED_WITHIN_S, "money without an outcome")
