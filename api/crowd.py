@@ -9,10 +9,13 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
 
+import msgspec
 import structlog
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.middleware import AnswerHeaders, request_id_of
 from api.problems import answer_error
@@ -48,6 +51,8 @@ class Crowd:
         self._turn_s = 0.0
         self._is_measuring = False
         self._told_at_s = -math.inf
+        self._problem: dict[str, Any] = {}
+        self._own_headers: list[tuple[bytes, bytes]] = []
         self._log = structlog.get_logger().bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,7 +60,7 @@ class Crowd:
         if scope["type"] != "http" or scope["path"] in _NEVER:
             await self._app(scope, receive, send)
         elif self._at_once >= self._few and self._is_too_much():
-            await self._turn_away(scope, receive, send)
+            await self._turn_away(scope, send)
         else:
             self._at_once += 1
             try:
@@ -73,18 +78,20 @@ class Crowd:
         self._is_measuring = False
         self._turn_s = self._clock() - began_s
 
-    async def _turn_away(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _turn_away(self, scope: Scope, send: Send) -> None:
+        """Answer as any failure is answered; what is the same each time is made once: most of a rush end here."""
         self._tell()
-        scope["request_id"] = request_id_of(scope)
-        error = Unavailable("overloaded", "this process serves as many requests as it can")
-        response = answer_error(Request(scope), error)
-
-        async def send_hardened(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = self._headers.of(scope, message["headers"])
-            await send(message)
-
-        await response(scope, receive, send_hardened)
+        if not self._problem:
+            error = Unavailable("overloaded", "this process serves as many requests as it can")
+            response = answer_error(Request(scope), error)
+            self._problem = msgspec.json.decode(response.body)
+            self._own_headers = [header for header in response.raw_headers if header[0] != b"content-length"]
+        request_id = scope["request_id"] = request_id_of(scope)
+        body = msgspec.json.encode(self._problem | {"instance": scope["path"], "request_id": request_id})
+        own = [*self._own_headers, (b"content-length", b"%d" % len(body))]
+        headers = self._headers.of(scope, own)
+        await send({"type": "http.response.start", "status": HTTPStatus.SERVICE_UNAVAILABLE, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
     def _tell(self) -> None:
         """Log once a second: a line for each would make them dear."""
