@@ -33,6 +33,8 @@ GOOD_S = 1.0
 """A success that came later than this is none to the caller."""
 SLOW_S = 0.05
 WINDOW_S = 0.25
+TICK_S = 0.001
+"""Callers who are due within so short a time come together: to wait for each would keep a core busy with waiting."""
 LAG_MAX_S = 0.01
 ACCEPT_S = 0.001
 CPU_SHARE_MAX = 0.9
@@ -192,7 +194,7 @@ class OpenLoop:
         for number in range(round(phase.rate * phase.seconds)):
             due = began + number / phase.rate
             while (now := time.perf_counter()) < due:  # noqa: ASYNC110 -- the clock is what is waited for
-                await asyncio.sleep(due - now)
+                await asyncio.sleep(max(due - now, TICK_S))
             self._lag.add(now - due)
             if not self._begin(phase, due):
                 raise SystemExit("there are more callers than journeys: fewer seconds, or more showtimes")
