@@ -65,6 +65,24 @@ async def test_callers_come_at_the_rate_and_are_all_answered():
     assert not saw["ran_out"]
 
 
+async def test_callers_who_are_due_together_come_together(monkeypatch):
+    """A generator that waits for each of many by itself takes the machine from those who answer."""
+    waits, sleep = [], asyncio.sleep
+
+    async def counted(seconds):
+        waits.append(seconds)
+        await sleep(seconds)
+
+    async def answer(number, head):
+        return [OK]
+
+    monkeypatch.setattr(asyncio, "sleep", counted)
+    async with serve(answer) as (address, _):
+        saw = await play(plan(address, phases=[{"rate": 5_000, "seconds": 0.2}]))
+    assert saw["phases"][0]["asked"] == 1_000
+    assert min(waits[:-1]) >= open_loop.TICK_S  # the last one is until the phase is over
+
+
 async def test_a_stall_is_felt_by_all_who_were_to_come_meanwhile():
     """Coordinated omission is counted: one slow answer of 0.3 s delays the 30 callers behind it on the one line."""
 
