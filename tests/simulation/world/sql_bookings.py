@@ -82,8 +82,8 @@ def find_booking_showtime(t, id):
     return _columns([t.bookings[id]] if id in t.bookings else [], ("showtime_id",))
 
 
-def update_bookings(t, *columns):
-    for id, status, reason in zip(*columns, strict=True):
+def update_bookings(t, ids, status, reason):
+    for id in ids:
         if id in t.bookings:
             t.change("bookings", id, status=status, status_reason=reason)
 
@@ -270,14 +270,14 @@ def refuse_capture(t, gateway, session):
     return _columns([row], ("amount_minor", "currency"))
 
 
-def lock_captures(t, gateways, sessions):
+def lock_captures(t, gateway, sessions):
     names = ("gateway", "session_id", "booking_id", "amount_minor", "currency", "outcome")
-    keys = sorted(set(zip(gateways, sessions, strict=True)))
+    keys = sorted((gateway, session) for session in set(sessions))
     return _columns([t.captures[key] for key in keys if key in t.captures], names)
 
 
-def update_captures(t, *columns):
-    for gateway, session, outcome in zip(*columns, strict=True):
+def update_captures(t, gateway, sessions, outcome):
+    for session in sessions:
         row = t.captures.get((gateway, session))
         if row is not None and row["outcome"] is None:
             t.change("captures", (gateway, session), outcome=outcome)
