@@ -51,7 +51,7 @@ class SeatCounts:
         return count if at > fresh_since else None
 
     async def _refresh(self, showtimes: Sequence[Showtime], peek: Peek) -> None:
-        """Ask Redis for all maps at once (the lane sends them in one write), then the ledger for those not there."""
+        """Ask Redis for all maps at once (the lane sends them together), then the ledger for those not there."""
         maps = await asyncio.gather(*(peek(showtime.id) for showtime in showtimes))
         absent = [s for s, seat_map in zip(showtimes, maps, strict=True) if seat_map is None]
         gone = await self._count_gone([s.id for s in absent]) if absent else {}

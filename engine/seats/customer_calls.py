@@ -1,7 +1,7 @@
 """A customer across showtimes: where the live holds are, and a hold that goes over to another customer.
 
 Each showtime knows its own customers. What tells in which showtimes to look is a hint beside them: written after a
-claim, in the same turn's write to Redis and without waiting for it, and proved by asking the showtime itself.
+claim, in the same turn and without waiting for it, and proved by asking the showtime itself.
 """
 
 import asyncio

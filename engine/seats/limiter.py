@@ -1,6 +1,6 @@
 """How many requests a caller may make: a bucket per caller and lane (GCRA), shared by all processes through Redis.
 
-A process decides by what it knows of a bucket and tells Redis in the same write in which the request's own call
+A process decides by what it knows of a bucket and tells Redis in the same turn in which the request's own call
 leaves; the answer corrects what it knows. So a request never waits for its limit, a flood is refused without asking
 Redis, and with Redis away each process goes on by itself. What several processes may grant too much is what is on its
 way between them and Redis, and for a lane that reports in lots, one lot of each.

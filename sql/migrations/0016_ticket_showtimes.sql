@@ -1,4 +1,4 @@
--- A ticket's showtime is its booking's, whose foreign key stands; the audit compares them (audit_tickets.sql). Looked up
--- again for each of a showtime's tickets it was a seventh of what writing them costs.
+-- A ticket's showtime is its booking's, whose foreign key stands; the audit compares them (audit_tickets.sql). It was
+-- looked up again for each ticket that is written.
 
 ALTER TABLE tickets DROP CONSTRAINT tickets_showtime_id_fkey;
