@@ -58,7 +58,7 @@ if refusal then
 end
 local rules = meta.policy
 local hold
-hold, refusal = holds.own(keys.meta, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
+hold, refusal = holds.own(keys, owner, claimed_at_ms, subject, meta, now_ms)
 if refusal then
   return refusal
 end
@@ -130,7 +130,6 @@ end
 
 -- answer
 local version = showtime.version(meta, keys.deadlines, now_ms)
-local checkout = redis.call('HGET', keys.checkouts, hold.owner) or ''
-local answer = hold_answer.give('changed', now_ms, version, hold, rules.hold_max_ms, checkout)
+local answer = hold_answer.give('changed', now_ms, version, hold, rules.hold_max_ms)
 request.remember(keys.request, request_text, answer, hold.deadline_ms, now_ms)
 return answer

@@ -39,14 +39,13 @@ if not intact.check(keys, meta.seats) then
 end
 local rules = meta.policy
 local hold
-hold, refusal = holds.own(keys.meta, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
+hold, refusal = holds.own(keys, owner, claimed_at_ms, subject, meta, now_ms)
 if refusal then
   return refusal
 end
 if hold.status == 'P' then
   local version = showtime.version(meta, keys.deadlines, now_ms)
-  local kept = redis.call('HGET', keys.checkouts, hold.owner) or ''
-  return hold_answer.give('already_checked_out', now_ms, version, hold, rules.hold_max_ms, kept)
+  return hold_answer.give('already_checked_out', now_ms, version, hold, rules.hold_max_ms)
 end
 refusal = showtime.closed(meta, now_ms)
 if refusal then
@@ -54,14 +53,15 @@ if refusal then
 end
 
 -- change
-hold.status = 'P'
+hold.status, hold.checkout = 'P', checkout
 hold.deadline_ms = math.min(now_ms + rules.payment_ttl_ms, hold.claimed_at_ms + rules.claim_max_ms)
 holds.save(keys.meta, hold)
 redis.call('HSET', keys.checkouts, hold.owner, checkout)
+redis.call('PEXPIREAT', keys.checkouts, rules.keys_until_ms)
 deadlines.set(keys.deadlines, keys.lapses, keys.meta, meta, hold.owner, hold.deadline_ms)
 
 -- answer
 local version = showtime.version(meta, keys.deadlines, now_ms)
-local answer = hold_answer.give('checked_out', now_ms, version, hold, rules.hold_max_ms, checkout)
+local answer = hold_answer.give('checked_out', now_ms, version, hold, rules.hold_max_ms)
 request.remember(keys.request, request_text, answer, hold.deadline_ms, now_ms)
 return answer

@@ -18,7 +18,7 @@ RETURNS  too_late
 RAISES   OOM at maxmemory, before anything changed; an index that is no seat of the showtime, or comes twice
 EMITS    booking_expired, for each lapsed booking that is taken over
 COST     O(seats asked + seats of the holds taken over). A claim of free neighbouring seats by a new customer takes
-         8 commands beside the clock's, and makes few functions: what other cases need is included inside their blocks.
+         5 commands beside the clock's, and makes few functions: what other cases need is included inside their blocks.
 ]]
 -- include: clock
 -- include: formats
@@ -46,9 +46,9 @@ if request_text ~= '' then
     return replay
   end
 end
-local status, stamp, seats_count, version, fence, next_lapse_ms, packed, record, lapses = unpack(redis.pcall('HMGET',
+local status, stamp, seats_count, version, fence, next_lapse_ms, packed, record = unpack(redis.pcall('HMGET',
   meta_key, 'status', 'generation', 'seats_count', 'version', 'fence', 'next_lapse_ms', 'policy',
-  formats.CUSTOMER_FIELD .. subject, formats.LAPSES_FIELD .. subject))
+  formats.CUSTOMER_FIELD .. subject))
 local hold_ttl_ms, hold_max_ms, seats_per_hold_max, seats_per_customer_max, sales_open_ms, sales_stop_ms, _
 if status == 'open' and stamp == generation and packed and #packed == formats.POLICY_BYTES then
   hold_ttl_ms, _, hold_max_ms, _, seats_per_hold_max, _, seats_per_customer_max, sales_open_ms, sales_stop_ms =
@@ -63,8 +63,7 @@ seats_count, version, fence, next_lapse_ms =
   tonumber(seats_count), tonumber(version), tonumber(fence), tonumber(next_lapse_ms)
 -- Every key written below is touched here, or as long as one can go back: a lost or mistyped one must not be met
 -- halfway.
-if not (seats_count and version and fence and next_lapse_ms)
-  or redis.pcall('EXISTS', deadlines_key, checkouts_key) ~= 2 then
+if not (seats_count and version and fence and next_lapse_ms) then
   return {'damaged', now_ms}
 end
 local deadline_ms = now_ms + hold_ttl_ms
@@ -72,9 +71,10 @@ local lapses_first = next_lapse_ms == 0 or next_lapse_ms > deadline_ms
 if lapses_first and type(redis.pcall('ZCARD', lapses_key)) ~= 'number' then
   return {'damaged', now_ms}
 end
-if lapses and rule ~= '' then
+if record and rule ~= '' then
+  -- include: customer_record
   -- include: cool_down
-  local wait_ms = cool_down.wait_ms(lapses, rule, now_ms)
+  local wait_ms = cool_down.wait_ms(customer_record.read(record) or customer_record.read(false), rule, now_ms)
   if wait_ms > 0 then
     return {'cool_down', now_ms, wait_ms}
   end
@@ -145,16 +145,17 @@ if was.err then
   return string.find(was.err, 'WRONGTYPE', 1, true) and {'damaged', now_ms} or was
 end
 local cell = struct.pack(formats.OWNER, owner)
-local hold_field = formats.HOLD_FIELD .. cell
-local made = redis.pcall('HSETNX', meta_key, hold_field, struct.pack(
-  formats.HOLD .. string.rep(formats.HOLD_SEAT, #seats), subject, now_ms, 'H', 0, 0, 0, unpack(seats)))
-if was[1] ~= 1 or made ~= 1 or redis.pcall('ZADD', deadlines_key, 'NX', deadline_ms, owner) ~= 1 then
+-- The sentinel comes along: a key that is lost takes it in too, and tells so.
+local added = redis.pcall('ZADD', deadlines_key, 'NX', deadline_ms, owner, 'inf', '0')
+if was[1] ~= 1 or added ~= 1 then
   for i = 2, #was do
     marking[4 * i - 1] = was[i]
   end
   redis.pcall('BITFIELD', seats_key, unpack(marking))
-  if made == 1 then
-    redis.pcall('HDEL', meta_key, hold_field)
+  if added == 1 then
+    redis.pcall('ZREM', deadlines_key, owner)
+  elseif added == 2 then
+    redis.pcall('ZREM', deadlines_key, owner, '0')
   end
   return {'damaged', now_ms}
 end
@@ -172,12 +173,15 @@ end
 seat_map.fill(seats_key, seats_count, runs, cell)
 version = version + 1
 record = (record or formats.NO_CUSTOMER) .. struct.pack(formats.CUSTOMER_HOLD, owner, #seats)
+local hold = struct.pack(formats.HOLD .. string.rep(formats.HOLD_SEAT, #seats), subject, now_ms, formats.HELD_ANEW,
+  unpack(seats))
 if lapses_first then
-  redis.call('HSET', meta_key, 'version', version, 'fence', owner, formats.CUSTOMER_FIELD .. subject, record,
-    'next_lapse_ms', deadline_ms)
+  redis.call('HSET', meta_key, 'version', version, 'fence', owner, 'next_lapse_ms', deadline_ms,
+    formats.CUSTOMER_FIELD .. subject, record, owner, hold)
   redis.call('ZADD', lapses_key, deadline_ms, string.match(meta_key, ':(%d+):meta$'))
 else
-  redis.call('HSET', meta_key, 'version', version, 'fence', owner, formats.CUSTOMER_FIELD .. subject, record)
+  redis.call('HSET', meta_key, 'version', version, 'fence', owner,
+    formats.CUSTOMER_FIELD .. subject, record, owner, hold)
 end
 
 -- answer

@@ -38,7 +38,7 @@ if not intact.check(keys, meta.seats) then
 end
 local rules = meta.policy
 local hold
-hold, refusal = holds.own(keys.meta, keys.deadlines, owner, claimed_at_ms, ANYBODY, meta, now_ms)
+hold, refusal = holds.own(keys, owner, claimed_at_ms, ANYBODY, meta, now_ms)
 if refusal then
   return refusal
 end
@@ -57,7 +57,6 @@ end
 
 -- answer
 local version = showtime.version(meta, keys.deadlines, now_ms)
-local checkout = redis.call('HGET', keys.checkouts, hold.owner) or ''
-local answer = hold_answer.give('payment_closed', now_ms, version, hold, rules.hold_max_ms, checkout)
+local answer = hold_answer.give('payment_closed', now_ms, version, hold, rules.hold_max_ms)
 request.remember(keys.request, request_text, answer, hold.deadline_ms, now_ms)
 return answer

@@ -43,7 +43,7 @@ end
 local ending, left = {}, 0
 if meta then
   for _, owner in ipairs(redis.call('ZRANGEBYSCORE', keys.deadlines, '-inf', '(inf', 'LIMIT', 0, limit)) do
-    local hold = holds.read(keys.meta, keys.deadlines, owner, meta.policy, now_ms)
+    local hold = holds.read(keys, owner, meta.policy, now_ms)
     if not hold or not end_hold.sound(keys, meta, hold) then
       return {'damaged', now_ms}
     end

@@ -40,7 +40,7 @@ local lapsed, capped = {}, {}
 if meta then
   local latest_ms = now_ms + meta.policy.ahead_max_ms
   for _, owner in ipairs(redis.call('ZRANGEBYSCORE', keys.deadlines, '-inf', now_ms, 'LIMIT', 0, limit)) do
-    local hold = holds.read(keys.meta, keys.deadlines, owner, meta.policy, now_ms)
+    local hold = holds.read(keys, owner, meta.policy, now_ms)
     if not hold or not end_hold.sound(keys, meta, hold) then
       return {'damaged', now_ms}
     end

@@ -42,7 +42,7 @@ if refusal then
 end
 local rules = meta.policy
 local hold
-hold, refusal = holds.own(keys.meta, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
+hold, refusal = holds.own(keys, owner, claimed_at_ms, subject, meta, now_ms)
 if refusal then
   return refusal
 end
@@ -59,6 +59,6 @@ deadlines.set(keys.deadlines, keys.lapses, keys.meta, meta, hold.owner, deadline
 
 -- answer
 local version = showtime.version(meta, keys.deadlines, now_ms)
-local answer = hold_answer.give('extended', now_ms, version, hold, rules.hold_max_ms, '')
+local answer = hold_answer.give('extended', now_ms, version, hold, rules.hold_max_ms)
 request.remember(keys.request, request_text, answer, deadline_ms, now_ms)
 return answer

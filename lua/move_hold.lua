@@ -44,14 +44,14 @@ if not intact.check(keys, meta.seats) then
 end
 local rules = meta.policy
 local hold
-hold, refusal = holds.own(keys.meta, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
+hold, refusal = holds.own(keys, owner, claimed_at_ms, subject, meta, now_ms)
 if refusal then
   return refusal
 end
 if not end_hold.sound(keys, meta, hold) then
   return {'damaged', now_ms}
 end
-if (redis.call('HGET', keys.checkouts, hold.owner) or '') ~= checkout_read then
+if hold.checkout ~= checkout_read then
   return {'hold_changed', now_ms}
 end
 local customer = customer_record.find(keys.meta, new_subject)
@@ -72,7 +72,8 @@ hold.subject = new_subject
 holds.save(keys.meta, hold)
 customer_record.change(keys.meta, subject, hold.owner, 0, 0)
 customer_record.change(keys.meta, new_subject, hold.owner, #hold.seats, 0)
-if checkout ~= '' then
+if hold.status == 'P' then
+  hold.checkout = checkout
   redis.call('HSET', keys.checkouts, hold.owner, checkout)
 end
 -- Nobody else sees a change, but for the two of them other seats are their own now.
@@ -81,6 +82,6 @@ showtime.save(keys.meta, meta)
 
 -- answer
 local version = showtime.version(meta, keys.deadlines, now_ms)
-local answer = hold_answer.give('moved', now_ms, version, hold, rules.hold_max_ms, checkout)
+local answer = hold_answer.give('moved', now_ms, version, hold, rules.hold_max_ms)
 request.remember(keys.request, request_text, answer, hold.deadline_ms, now_ms)
 return answer

@@ -103,14 +103,13 @@ else
   seat_map.set(keys.seats, seats_count, formats.BLOCKED_MAP, blocked_runs, 1,
     struct.pack(formats.OWNER, formats.BLOCKED))
   redis.call('ZADD', keys.deadlines, 'inf', '0')
-  redis.call('HSET', keys.checkouts, '0', '')
   redis.call('HDEL', keys.loading, 'nonce', 'nonce_ttl_ms')
   redis.call('HSET', keys.loading, 'status', status, 'generation', generation, 'seats_count', seats_count,
     'version', version, 'fence', fence, 'next_lapse_ms', 0, 'policy', packed, 'seq', seq, 'loads', loads,
     'loaded_ms', now_ms)
   redis.call('RENAME', keys.loading, keys.meta)
   redis.call('ZREM', keys.lapses, string.match(keys.meta, ':(%d+):meta$'))
-  for _, key in ipairs({keys.meta, keys.seats, keys.deadlines, keys.checkouts}) do
+  for _, key in ipairs({keys.meta, keys.seats, keys.deadlines}) do
     redis.call('PEXPIREAT', key, rules.keys_until_ms)
   end
   answer = {'opened', now_ms, version}

@@ -32,7 +32,7 @@ if not intact.check(keys, meta.seats) then
   return {'damaged', now_ms}
 end
 local hold
-hold, refusal = holds.own(keys.meta, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
+hold, refusal = holds.own(keys, owner, claimed_at_ms, subject, meta, now_ms)
 if refusal and refusal[1] ~= 'hold_expired' then
   return refusal
 end
@@ -44,8 +44,7 @@ end
 
 -- answer
 local version = showtime.version(meta, keys.deadlines, now_ms)
-local checkout = redis.call('HGET', keys.checkouts, owner) or ''
 if cancelled then
-  return hold_answer.give('ended', now_ms, version, hold, meta.policy.hold_max_ms, checkout)
+  return hold_answer.give('ended', now_ms, version, hold, meta.policy.hold_max_ms)
 end
-return hold_answer.give('hold', now_ms, version, hold, meta.policy.hold_max_ms, checkout)
+return hold_answer.give('hold', now_ms, version, hold, meta.policy.hold_max_ms)

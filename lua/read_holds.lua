@@ -33,7 +33,7 @@ local live_from = '(' .. now_ms
 local total = redis.call('ZCOUNT', keys.deadlines, live_from, '(inf')
 local page = {}
 for i, owner in ipairs(redis.call('ZRANGEBYSCORE', keys.deadlines, live_from, '(inf', 'LIMIT', offset, limit)) do
-  page[i] = holds.read(keys.meta, keys.deadlines, owner, meta.policy, now_ms)
+  page[i] = holds.read(keys, owner, meta.policy, now_ms)
   if not page[i] then
     return {'damaged', now_ms}
   end

@@ -37,7 +37,7 @@ local lapsed, mine = {}, {}
 local lapsed_holds = 0
 if meta.next_lapse_ms > 0 and meta.next_lapse_ms <= now_ms then
   for _, owner in ipairs(redis.call('ZRANGEBYSCORE', keys.deadlines, '-inf', now_ms)) do
-    local hold = holds.read(keys.meta, keys.deadlines, owner, meta.policy, now_ms)
+    local hold = holds.read(keys, owner, meta.policy, now_ms)
     if not hold then
       return {'damaged', now_ms}
     end
@@ -53,7 +53,7 @@ if subject ~= '' then
     return {'damaged', now_ms}
   end
   for _, listed in ipairs(customer.holds) do
-    local hold = holds.read(keys.meta, keys.deadlines, listed.owner, meta.policy, now_ms)
+    local hold = holds.read(keys, listed.owner, meta.policy, now_ms)
     if not hold then
       return {'damaged', now_ms}
     end

@@ -37,7 +37,7 @@ end
 if not intact.check(keys, meta.seats) then
   return {'damaged', now_ms}
 end
-local hold, damaged = holds.read(keys.meta, keys.deadlines, owner, meta.policy, now_ms)
+local hold, damaged = holds.read(keys, owner, meta.policy, now_ms)
 if damaged then
   return {'damaged', now_ms}
 end

@@ -54,7 +54,7 @@ local seats, runs = seat_map.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
 local cell = struct.pack(formats.OWNER, owner)
 local sold = seat_map.all(keys.seats, meta.seats, runs, cell)
   and #seat_look.marked(keys.seats, meta.seats, formats.SOLD_MAP, seats) or 0
-local hold, damaged = holds.read(keys.meta, keys.deadlines, owner, rules, now_ms)
+local hold, damaged = holds.read(keys, owner, rules, now_ms)
 -- A seat that is held and sold at once was sold to somebody else, whose number is lost.
 if damaged or (hold and (sold > 0 or not end_hold.sound(keys, meta, hold))) then
   return {'damaged', now_ms}

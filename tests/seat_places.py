@@ -1,7 +1,11 @@
 """Where things stand in what Redis has of a showtime, for tests that write there by hand."""
 
+from struct import iter_unpack, unpack_from
+
 from engine.seats.seat_string import length_of
 
+HOLD_BYTES = 23
+WITH_LAPSES = 2**15
 MAPS = ("sold", "locked", "blocked")
 
 
@@ -17,7 +21,7 @@ def cell_at(seat: int, seats: int) -> int:
 
 def hold_field(owner: int) -> bytes:
     """Give the field of `meta` that has the record of a hold."""
-    return b"h" + owner.to_bytes(4, "big")
+    return b"%d" % owner
 
 
 def customer_field(subject: bytes) -> bytes:
@@ -25,6 +29,25 @@ def customer_field(subject: bytes) -> bytes:
     return b"c" + subject
 
 
-def lapses_field(subject: bytes) -> bytes:
-    """Give the field of `meta` that counts a customer's lapses."""
-    return b"l" + subject
+def read_customer(packed: bytes) -> tuple[int, tuple[int, int] | None, tuple[tuple[int, int], ...]]:
+    """Give of a customer's record: seats bought; lapses and when the latest was; owner number and seats per hold."""
+    (bought,) = unpack_from(">H", packed)
+    if bought < WITH_LAPSES:
+        return bought, None, tuple(iter_unpack(">IB", packed[2:]))
+    return bought - WITH_LAPSES, (packed[2], int.from_bytes(packed[3:9], "big")), tuple(iter_unpack(">IB", packed[9:]))
+
+
+def read_hold(packed: bytes) -> tuple[bytes, int, bytes, int, int, int, tuple[int, ...]]:
+    """Give of a hold's record: subject, claimed_at_ms, H or P, extensions, payment retries, payment open, seats."""
+    state = packed[22]
+    seats = tuple(seat for (seat,) in iter_unpack(">H", packed[HOLD_BYTES:]))
+    status = b"P" if state & 128 else b"H"
+    return (
+        packed[:16],
+        int.from_bytes(packed[16:22], "big"),
+        status,
+        state & 15,
+        state >> 4 & 3,
+        state >> 6 & 1,
+        seats,
+    )

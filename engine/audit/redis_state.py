@@ -17,8 +17,10 @@ from engine.seats.keys import showtime_key
 
 KINDS = {"meta": dict, "seats": bytes, "deadlines": list, "checkouts": list}
 """What the command for each key answers if it is of our type."""
-HOLD, CUSTOMER, LAPSES = b"h", b"c", b"l"
-"""What fields of `meta` begin with that are not of the showtime itself (lua/include/formats.lua)."""
+MAY_BE_ABSENT = {"checkouts"}
+"""As long as nobody has checked out."""
+CUSTOMER = b"c"
+"""What a customer's field of `meta` begins with; that of a hold is its owner number (lua/include/formats.lua)."""
 SUBJECT_FIELD_BYTES = 17
 
 
@@ -60,7 +62,7 @@ class RedisState:
             if isinstance(answers[name], ResponseError):
                 wrong[name] = "a key of another type"
                 answers[name] = kind()
-            elif not answers[name]:
+            elif not answers[name] and name not in MAY_BE_ABSENT:
                 wrong[name] = "no key"
                 answers[name] = kind()
         if wrong.get("meta") == "no key":
@@ -82,11 +84,10 @@ def _sorted_out(fields: dict[bytes, bytes]) -> tuple[dict[bytes, bytes], dict[by
     """Tell the fields of `meta` apart: those of the showtime itself, holds by owner number, customers by subject."""
     meta, holds, customers = {}, {}, {}
     for field, value in fields.items():
-        of_subject = len(field) == SUBJECT_FIELD_BYTES
-        if of_subject and field.startswith(CUSTOMER):
+        if len(field) == SUBJECT_FIELD_BYTES and field.startswith(CUSTOMER):
             customers[field[1:]] = value
-        elif field.startswith(HOLD):
-            holds[b"%d" % int.from_bytes(field[1:], "big")] = value
-        elif not (of_subject and field.startswith(LAPSES)):
+        elif field.isdigit():
+            holds[field] = value
+        else:
             meta[field] = value
     return meta, holds, customers

@@ -8,9 +8,12 @@ from engine.audit.records import Difference, RedisShowtime
 from engine.seats.seat_string import length_of, read_seat_string, split_maps
 
 BLOCKED = 2**32 - 1
-HOLD_BYTES = 28
+HOLD_BYTES = 23
+HOLD_STATE, CHECKED_OUT = 22, 128
+"""Which byte of a hold is its state, and its bit there of a hold that was checked out."""
 SUBJECT_BYTES = 16
-CUSTOMER_BYTES = 2
+CUSTOMER_BYTES, LAPSES_BYTES = 2, 7
+WITH_LAPSES = 2**15
 SENTINEL = b"0"
 META_FIELDS = (b"status", b"seats_count", b"policy", b"generation", b"seq", b"version", b"fence", b"next_lapse_ms")
 NUMBERS = (b"seats_count", b"generation", b"seq", b"version", b"fence", b"next_lapse_ms")
@@ -27,10 +30,10 @@ class Seats(NamedTuple):
 
 
 class HoldRecord(NamedTuple):
-    """A hold as it is packed (lua/include/formats.lua); `status` is H, or P once it was checked out."""
+    """A hold as it is packed (lua/include/formats.lua)."""
 
     subject: bytes
-    status: bytes
+    checked_out: bool
     seats: tuple[int, ...]
 
 
@@ -52,11 +55,8 @@ def damage(state: RedisShowtime) -> list[Difference]:
             for name, bitmap in zip(MAPS, split_maps(state.seats, seats), strict=True)
             if not bitmap[seats >> 3] & 0x80 >> (seats & 7)
         ]
-    found += [
-        _difference(state, "damaged", f"key {name}", "its sentinel", "none")
-        for name in ("checkouts", "deadlines")
-        if SENTINEL not in getattr(state, name)
-    ]
+    if SENTINEL not in state.deadlines:
+        found.append(_difference(state, "damaged", "key deadlines", "its sentinel", "none"))
     return found
 
 
@@ -72,7 +72,7 @@ def check_seats(state: RedisShowtime, seats: Seats) -> list[Difference]:
     found: list[Difference] = []
     holds: dict[int, HoldRecord] = {}
     for owner, packed in state.holds.items():
-        if not owner.isdigit() or len(packed) <= HOLD_BYTES or len(packed) % 2:
+        if not owner.isdigit() or len(packed) <= HOLD_BYTES or (len(packed) - HOLD_BYTES) % 2:
             found.append(
                 _difference(state, "hold_unreadable", f"hold {_text(owner)}", "a record", packed.hex() or "''")
             )
@@ -87,7 +87,10 @@ def check_seats(state: RedisShowtime, seats: Seats) -> list[Difference]:
 
 def bought_counts(state: RedisShowtime) -> dict[bytes, int]:
     """Give how many seats Redis says that each customer bought."""
-    return {subject: int.from_bytes(packed[:CUSTOMER_BYTES], "big") for subject, packed in state.customers.items()}
+    return {
+        subject: int.from_bytes(packed[:CUSTOMER_BYTES], "big") % WITH_LAPSES
+        for subject, packed in state.customers.items()
+    }
 
 
 def _check_maps(state: RedisShowtime, seats: Seats, holds: dict[int, HoldRecord]) -> list[Difference]:
@@ -129,7 +132,9 @@ def _check_customers(state: RedisShowtime, holds: dict[int, HoldRecord]) -> list
     found = []
     listed: dict[int, tuple[bytes, int]] = {}
     for subject, packed in state.customers.items():
-        whole = packed[CUSTOMER_BYTES : len(packed) - (len(packed) - CUSTOMER_BYTES) % 5]
+        with_lapses = int.from_bytes(packed[:CUSTOMER_BYTES], "big") >= WITH_LAPSES
+        first = CUSTOMER_BYTES + (LAPSES_BYTES if with_lapses else 0)
+        whole = packed[first : len(packed) - (len(packed) - first) % 5]
         listed |= {owner: (subject, count) for owner, count in struct.iter_unpack(">IB", whole)}
     for owner in sorted(holds.keys() | listed.keys()):
         hold = holds.get(owner)
@@ -142,8 +147,8 @@ def _check_customers(state: RedisShowtime, holds: dict[int, HoldRecord]) -> list
 
 
 def _check_checkouts(state: RedisShowtime, holds: dict[int, HoldRecord]) -> list[Difference]:
-    wanted = {b"%d" % owner for owner, hold in holds.items() if hold.status == b"P"}
-    there = state.checkouts - {SENTINEL}
+    wanted = {b"%d" % owner for owner, hold in holds.items() if hold.checked_out}
+    there = state.checkouts
     missing = [("checkout_missing", owner, "what was checked out", "none") for owner in sorted(wanted - there)]
     over = [
         ("checkout_without_booking", owner, "a hold that was checked out", "none") for owner in sorted(there - wanted)
@@ -153,7 +158,7 @@ def _check_checkouts(state: RedisShowtime, holds: dict[int, HoldRecord]) -> list
 
 def _hold(packed: bytes) -> HoldRecord:
     seats = struct.unpack(f">{(len(packed) - HOLD_BYTES) // 2}H", packed[HOLD_BYTES:])
-    return HoldRecord(packed[:SUBJECT_BYTES], packed[24:25], seats)
+    return HoldRecord(packed[:SUBJECT_BYTES], bool(packed[HOLD_STATE] & CHECKED_OUT), seats)
 
 
 def _word(seats: Seats, seat: int) -> str:

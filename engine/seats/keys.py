@@ -12,9 +12,9 @@ from engine.limits import CLUSTER_SLOTS, PARTITIONS
 
 SHOWTIME_KEYS = {
     "meta": (
-        "hash: status, seats_count, policy, generation, seq, version, fence, next_lapse_ms; h<4 bytes of the owner "
-        "number> -> packed hold; c<16 bytes of the subject> -> packed bought count and live holds; l<the same> -> "
-        "packed lapses (lua/include/formats.lua)"
+        "hash: status, seats_count, policy, generation, seq, version, fence, next_lapse_ms; owner number -> packed "
+        "hold; c<16 bytes of the subject> -> packed bought count, lapses and holds "
+        "(lua/include/formats.lua)"
     ),
     "seats": (
         "string: bitmaps sold, locked (lapsed holds included until they are taken over) and blocked, each in layout "
@@ -22,7 +22,7 @@ SHOWTIME_KEYS = {
         "that has it; 0 is nobody, 2^32-1 blocked"
     ),
     "deadlines": "sorted set: owner number by the hold's deadline in ms",
-    "checkouts": "hash: owner number -> JSON text of the check-out: buyer and frozen prices",
+    "checkouts": "hash: owner number -> JSON text of the check-out: buyer and frozen prices; absent without any",
     "loading": "hash: nonce of the load in progress, and the customers it has brought so far; becomes meta",
 }
 """Keys of one showtime: `sl{tag}:<number>:<name>`. All expire 24 h after the show."""

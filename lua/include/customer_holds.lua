@@ -11,7 +11,7 @@ function customer_holds.read(keys, meta, customer, now_ms)
   end
   local found = {live = {}, lapsed = {}, seats = 0}
   for _, listed in ipairs(customer.holds) do
-    local hold = holds.read(keys.meta, keys.deadlines, listed.owner, meta.policy, now_ms)
+    local hold = holds.read(keys, listed.owner, meta.policy, now_ms)
     if not hold or not end_hold.sound(keys, meta, hold) then
       return nil
     end

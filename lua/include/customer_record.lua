@@ -2,14 +2,26 @@
 -- include: formats
 local customer_record = {}
 
--- Give {bought, holds = {{owner, seats}, ...}}, or nil if it is no such record; `packed` is false for a new customer.
+-- Give {bought, lapses, lapsed_ms, holds = {{owner, seats}, ...}}, or nil if it is no such record; `packed` is false
+-- for a new customer. `lapsed_ms` is when the latest of the lapses was.
 function customer_record.read(packed)
   packed = packed or formats.NO_CUSTOMER
-  if #packed < formats.CUSTOMER_BYTES or (#packed - formats.CUSTOMER_BYTES) % formats.CUSTOMER_HOLD_BYTES ~= 0 then
+  if #packed < formats.CUSTOMER_BYTES then
     return nil
   end
-  local customer = {bought = struct.unpack(formats.CUSTOMER, packed), holds = {}}
-  for position = formats.CUSTOMER_BYTES + 1, #packed, formats.CUSTOMER_HOLD_BYTES do
+  local customer = {bought = struct.unpack(formats.CUSTOMER, packed), lapses = 0, lapsed_ms = 0, holds = {}}
+  local first = formats.CUSTOMER_BYTES + 1
+  if customer.bought >= formats.WITH_LAPSES then
+    customer.bought = customer.bought - formats.WITH_LAPSES
+    if #packed < formats.CUSTOMER_BYTES + formats.LAPSES_BYTES then
+      return nil
+    end
+    customer.lapses, customer.lapsed_ms, first = struct.unpack(formats.LAPSES, packed, first)
+  end
+  if (#packed + 1 - first) % formats.CUSTOMER_HOLD_BYTES ~= 0 then
+    return nil
+  end
+  for position = first, #packed, formats.CUSTOMER_HOLD_BYTES do
     local owner, seats = struct.unpack(formats.CUSTOMER_HOLD, packed, position)
     customer.holds[#customer.holds + 1] = {owner = owner, seats = seats}
   end
@@ -21,23 +33,40 @@ function customer_record.find(meta_key, subject)
   return customer_record.read(redis.call('HGET', meta_key, formats.CUSTOMER_FIELD .. subject))
 end
 
--- Take a hold off or give it another size (`seats` 0 takes it off), and move the bought count. A record that cannot be
--- read begins anew: the caller is in the middle of its change.
-function customer_record.change(meta_key, subject, owner, seats, bought_more)
-  local customer = customer_record.find(meta_key, subject) or customer_record.read(false)
-  local packed = struct.pack(formats.CUSTOMER, math.max(customer.bought + bought_more, 0))
-  for _, hold in ipairs(customer.holds) do
-    if hold.owner ~= owner then
-      packed = packed .. struct.pack(formats.CUSTOMER_HOLD, hold.owner, hold.seats)
-    end
+-- Write a record, or take it away when nothing is left in it. Begins with a deletion.
+function customer_record.save(meta_key, subject, customer)
+  local packed
+  if customer.lapses > 0 then
+    packed = struct.pack(formats.CUSTOMER, customer.bought + formats.WITH_LAPSES)
+      .. struct.pack(formats.LAPSES, customer.lapses, customer.lapsed_ms)
+  else
+    packed = struct.pack(formats.CUSTOMER, customer.bought)
   end
-  if seats > 0 then
-    packed = packed .. struct.pack(formats.CUSTOMER_HOLD, owner, seats)
+  for _, hold in ipairs(customer.holds) do
+    packed = packed .. struct.pack(formats.CUSTOMER_HOLD, hold.owner, hold.seats)
   end
   redis.call('HDEL', meta_key, formats.CUSTOMER_FIELD .. subject)
   if packed ~= formats.NO_CUSTOMER then
     redis.call('HSET', meta_key, formats.CUSTOMER_FIELD .. subject, packed)
   end
+end
+
+-- Take a hold off or give it another size (`seats` 0 takes it off), and move the bought count. A record that cannot be
+-- read begins anew: the caller is in the middle of its change.
+function customer_record.change(meta_key, subject, owner, seats, bought_more)
+  local customer = customer_record.find(meta_key, subject) or customer_record.read(false)
+  customer.bought = math.max(customer.bought + bought_more, 0)
+  local others = {}
+  for _, hold in ipairs(customer.holds) do
+    if hold.owner ~= owner then
+      table.insert(others, hold)
+    end
+  end
+  if seats > 0 then
+    table.insert(others, {owner = owner, seats = seats})
+  end
+  customer.holds = others
+  customer_record.save(meta_key, subject, customer)
 end
 
 return customer_record

@@ -3,7 +3,6 @@
 -- include: formats
 -- include: seat_map
 -- include: seat_look
--- include: holds
 -- include: customer_record
 -- include: cool_down
 -- include: hold_id
@@ -32,7 +31,7 @@ end
 -- Take a hold's records away, leaving its seats. Begins with HDEL: it can always finish, also at maxmemory.
 -- `bought` seats go over to what the customer has bought.
 function end_hold.forget(keys, hold, bought)
-  redis.call('HDEL', keys.meta, holds.field(hold.owner))
+  redis.call('HDEL', keys.meta, hold.owner)
   redis.call('HDEL', keys.checkouts, hold.owner)
   redis.call('ZREM', keys.deadlines, hold.owner)
   customer_record.change(keys.meta, hold.subject, hold.owner, 0, bought)
@@ -40,8 +39,7 @@ end
 
 -- Free the seats of a hold and take its records away; a booking's end becomes a fact. The caller saves meta.
 local function free(keys, meta, generation, hold, now_ms, kind, reason, trace)
-  local checkout = redis.call('HGET', keys.checkouts, hold.owner) or ''
-  end_hold.forget(keys, hold, 0)
+    end_hold.forget(keys, hold, 0)
   seat_map.set(keys.seats, meta.seats, formats.LOCKED_MAP, seat_look.runs(hold.seats), 0, formats.NOBODY)
   meta.version = meta.version + 1
   if hold.status == 'P' then
@@ -53,7 +51,7 @@ local function free(keys, meta, generation, hold, now_ms, kind, reason, trace)
       deadline_ms = hold.deadline_ms,
       seats = hold.seats,
       reason = reason,
-      checkout = checkout,
+      checkout = hold.checkout,
     }, trace)
   end
 end

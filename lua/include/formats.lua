@@ -5,25 +5,26 @@ return {
   -- bytes keep a hash in Redis' compact encoding.
   POLICY = '>I4I4I4I4HHHI8I8I8I8',
   POLICY_BYTES = 54,
-  -- Fields of `meta` beside those of the showtime itself begin with a letter: that of a hold, before its owner number as
-  -- it is packed in a cell; of a customer, and of their lapses, before the subject.
-  HOLD_FIELD = 'h',
+  -- Fields of `meta` beside those of the showtime itself: that of a hold is its owner number, in digits; that of a
+  -- customer a letter before the subject.
   CUSTOMER_FIELD = 'c',
-  LAPSES_FIELD = 'l',
-  -- Hold: subject 16 bytes, claimed_at_ms, status (H held, P checked out), extensions used, payment retries used,
-  -- payment open, then 2 bytes per seat. Its deadline stands in the sorted set `deadlines` and nowhere else.
-  HOLD = '>c16I8c1BBB',
-  HOLD_BYTES = 28,
+  -- Hold: subject 16 bytes, claimed_at_ms, its state (include/holds.lua), then 2 bytes per seat. Its deadline stands in
+  -- the sorted set `deadlines` and nowhere else, what it was checked out with in `checkouts`.
+  HOLD = '>c16I6B',
+  HOLD_BYTES = 23,
+  HELD_ANEW = 0,
   HOLD_SEAT = 'H',
-  -- Customer: seats bought, then per hold not yet ended its owner number and its seats. Lapsed holds stay listed
-  -- until they are ended. The field goes when nothing is left.
+  -- Customer: seats bought, plus WITH_LAPSES if the lapses come next; then per hold not yet ended its owner number and
+  -- its seats. Lapsed holds stay listed until they are ended. The field goes when nothing is left.
   CUSTOMER = '>H',
   CUSTOMER_BYTES = 2,
+  WITH_LAPSES = 32768,
   CUSTOMER_HOLD = '>I4B',
   CUSTOMER_HOLD_BYTES = 5,
   NO_CUSTOMER = '\0\0',
   -- Lapses: holds left to lapse, and when the latest did.
-  LAPSES = '>BI8',
+  LAPSES = '>BI6',
+  LAPSES_BYTES = 7,
   -- The rule of cool-downs that a claim brings: lapses without consequence, the first pause in ms.
   COOL_DOWN = '>BI4',
   SUBJECT_BYTES = 16,

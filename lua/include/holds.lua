@@ -2,16 +2,15 @@
 -- include: formats
 local holds = {}
 
--- The field of meta that has a hold's record.
-function holds.field(owner)
-  return formats.HOLD_FIELD .. struct.pack(formats.OWNER, owner)
-end
+-- The state of a hold is one byte: extensions used (4 bits), payment retries used (2), payment open, checked out.
+local RETRY, PAYMENT_OPEN, CHECKED_OUT = 16, 64, 128
 
--- Read a hold and its deadline. Gives nil if there is none, or nil and 'damaged' if only half of it is there.
+-- Read a hold, its deadline, and, of one that was checked out, its check-out where the caller has `keys.checkouts`;
+-- hold.checkout is '' before. Gives nil if there is none, or nil and 'damaged' if only a part of it is there.
 -- `capped` tells that the stored deadline lies beyond what any clock but a wrong one could have written.
-function holds.read(meta_key, deadlines_key, owner, rules, now_ms)
-  local packed = redis.pcall('HGET', meta_key, holds.field(owner))
-  local score = redis.pcall('ZSCORE', deadlines_key, owner)
+function holds.read(keys, owner, rules, now_ms)
+  local packed = redis.pcall('HGET', keys.meta, owner)
+  local score = redis.pcall('ZSCORE', keys.deadlines, owner)
   if not packed and not score then
     return nil
   end
@@ -27,11 +26,22 @@ function holds.read(meta_key, deadlines_key, owner, rules, now_ms)
     deadline_ms = math.min(deadline_ms, latest_ms),
     capped = deadline_ms > latest_ms,
     lapsed = deadline_ms <= now_ms,
+    checkout = '',
   }
-  hold.subject, hold.claimed_at_ms, hold.status, hold.extensions, hold.retries, hold.payment_open =
-    struct.unpack(formats.HOLD, packed)
+  local state
+  hold.subject, hold.claimed_at_ms, state = struct.unpack(formats.HOLD, packed)
+  hold.status = state >= CHECKED_OUT and 'P' or 'H'
+  hold.payment_open = state % CHECKED_OUT >= PAYMENT_OPEN and 1 or 0
+  hold.retries = math.floor(state % PAYMENT_OPEN / RETRY)
+  hold.extensions = state % RETRY
   for position = formats.HOLD_BYTES + 1, #packed, 2 do
     hold.seats[#hold.seats + 1] = struct.unpack('>' .. formats.HOLD_SEAT, packed, position)
+  end
+  if hold.status == 'P' and keys.checkouts then
+    hold.checkout = redis.pcall('HGET', keys.checkouts, owner)
+    if type(hold.checkout) ~= 'string' then
+      return nil, 'damaged'
+    end
   end
   return hold
 end
@@ -43,8 +53,8 @@ end
 
 -- Read the live hold that a hold id names (same owner number, same moment of the claim), for its own customer
 -- ('' stands for staff and the system). Gives the hold, or nil and the refusal.
-function holds.own(meta_key, deadlines_key, owner, claimed_at_ms, subject, meta, now_ms)
-  local hold, damaged = holds.read(meta_key, deadlines_key, owner, meta.policy, now_ms)
+function holds.own(keys, owner, claimed_at_ms, subject, meta, now_ms)
+  local hold, damaged = holds.read(keys, owner, meta.policy, now_ms)
   if damaged then
     return nil, {'damaged', now_ms}
   end
@@ -65,11 +75,11 @@ end
 
 -- Deleted first: at maxmemory Redis lets a script write on once it has written, and never refuses a deletion.
 function holds.save(meta_key, hold)
-  local field = holds.field(hold.owner)
-  redis.call('HDEL', meta_key, field)
-  redis.call('HSET', meta_key, field, struct.pack(formats.HOLD .. string.rep(formats.HOLD_SEAT, #hold.seats),
-    hold.subject, hold.claimed_at_ms, hold.status, hold.extensions, hold.retries, hold.payment_open,
-    unpack(hold.seats)))
+  local state = hold.extensions + RETRY * hold.retries + PAYMENT_OPEN * hold.payment_open
+    + (hold.status == 'P' and CHECKED_OUT or 0)
+  redis.call('HDEL', meta_key, hold.owner)
+  redis.call('HSET', meta_key, hold.owner, struct.pack(formats.HOLD .. string.rep(formats.HOLD_SEAT, #hold.seats),
+    hold.subject, hold.claimed_at_ms, state, unpack(hold.seats)))
 end
 
 return holds

@@ -17,15 +17,13 @@ function intact.check(keys, seats_count)
       end
     end
   end
-  if keys.checkouts and redis.pcall('HEXISTS', keys.checkouts, '0') ~= 1 then
-    return false
-  end
   if keys.deadlines and redis.pcall('ZSCORE', keys.deadlines, '0') ~= 'inf' then
     return false
   end
-  -- The partition's own keys may be absent, but not of another type.
+  -- These may be absent, but not of another type. Whether a check-out is lost tells the hold that had it; see holds.read.
   return not (keys.facts and type(redis.pcall('XLEN', keys.facts)) ~= 'number')
     and not (keys.lapses and type(redis.pcall('ZCARD', keys.lapses)) ~= 'number')
+    and not (keys.checkouts and type(redis.pcall('HLEN', keys.checkouts)) ~= 'number')
 end
 
 return intact

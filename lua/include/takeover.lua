@@ -39,7 +39,7 @@ function takeover.judge(keys, meta, seats, subject, now_ms)
       refuse(verdict.taken, seat, 'BLOCKED', 0, 0, 0)
       refuse(verdict.kept, seat, 'BLOCKED', 0, 0, 0)
     elseif locked == 1 then
-      local hold = met[owner] or holds.read(keys.meta, keys.deadlines, owner, meta.policy, now_ms)
+      local hold = met[owner] or holds.read(keys, owner, meta.policy, now_ms)
       if not hold or not (met[owner] or end_hold.sound(keys, meta, hold)) then
         return nil
       end

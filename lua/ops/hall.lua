@@ -25,7 +25,7 @@ local holds_shown = math.max(0, math.min(100, tonumber(ARGV[2] or '') or 5))
 local HOLDS_READ_MAX = 1000
 -- What lua/include/formats.lua and seat_map.lua say, which a script for redis-cli cannot include.
 local MAPS = { 'sold', 'locked', 'blocked' }
-local FIRST_SEAT_AT = 29
+local STATE_AT, FIRST_SEAT_AT, PAYMENT_OPEN, CHECKED_OUT = 23, 24, 64, 128
 local POLICY = '>I4I4I4I4HHHI8I8I8I8'
 
 -- check
@@ -86,10 +86,11 @@ local hold_count = math.max(0, redis.call('ZCARD', prefix .. 'deadlines') - 1)
 local soonest = redis.call('ZRANGE', prefix .. 'deadlines', 0, HOLDS_READ_MAX - 1, 'WITHSCORES')
 for i = 1, #soonest, 2 do
   local owner, deadline_ms = soonest[i], tonumber(soonest[i + 1])
-  local record = owner ~= '0' and meta['h' .. struct.pack('>I4', owner)]
+  local record = owner ~= '0' and meta[owner]
   if record and #record >= FIRST_SEAT_AT - 1 then
     local lapsed = deadline_ms <= now_ms
-    local pending = string.sub(record, 25, 25) == 'P'
+    local state = string.byte(record, STATE_AT)
+    local pending = state >= CHECKED_OUT
     local mark = lapsed and '~' or pending and 'p' or 'h'
     local indexes = {}
     for at = FIRST_SEAT_AT, #record - 1, 2 do
@@ -102,7 +103,7 @@ for i = 1, #soonest, 2 do
       listed[#listed + 1] = string.format(
         '  %-20s %-8s owner %-10s seats %s',
         lapsed and string.format('lapsed %.0f s ago', -left_s) or string.format('%.0f s left', left_s),
-        pending and (string.byte(record, 28) == 1 and 'PAYING' or 'PENDING') or 'HELD',
+        pending and (state % CHECKED_OUT >= PAYMENT_OPEN and 'PAYING' or 'PENDING') or 'HELD',
         owner,
         table.concat(indexes, ' ')
       )

@@ -18,20 +18,20 @@ from tests.faults.harness.parts import starved_s
 from tests.flow.town import environ_of
 from tests.small_catalogue import SEATS
 
-KEYS = ("meta", "seats", "deadlines", "checkouts")
+KEYS = ("meta", "seats", "deadlines")
 """What a showtime that is loaded always has."""
 RESTORED_WITHIN_S = 10
 """Without the time in which a part that has to do with it waited for a processor."""
 REBUILT_WITHIN_S = 30
 
 
-async def pick(world, chance, keys) -> int:
-    """Give one of the showtimes that the buyers are at, once it is loaded and has holds."""
+async def pick(world, chance, keys, wanted=KEYS) -> int:
+    """Give one of the showtimes that the buyers are at, once it is loaded, has the keys that are wanted, and holds."""
 
     async def look():
         showtime = chance.choice(world.load._hot)
         with contextlib.suppress(ResponseError):
-            loaded = await keys.exists(*(showtime_key(showtime, name) for name in KEYS)) == len(KEYS)
+            loaded = await keys.exists(*(showtime_key(showtime, name) for name in wanted)) == len(wanted)
             return showtime if loaded and await keys.zcard(showtime_key(showtime, "deadlines")) > 1 else None
 
     return await world.until(look, "a showtime with holds")
@@ -63,10 +63,10 @@ def _starved_s(world) -> float:
     return sum(starved_s(pid) for pid in pids)
 
 
-async def harm(world, chance, act) -> dict:
+async def harm(world, chance, act, wanted=KEYS) -> dict:
     """Do harm to a showtime that is being sold, and wait until it is whole again; `act` gets keys and showtime."""
     async with world.keys() as keys:
-        showtime = await pick(world, chance, keys)
+        showtime = await pick(world, chance, keys, wanted)
         before = await loads(keys, showtime)
         with world.mark("lost", key=showtime):
             await act(keys, showtime)

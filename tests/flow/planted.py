@@ -110,6 +110,10 @@ def hold_plants(house):
             lambda: redis.hdel(key["checkouts"], booking),
             {("checkout_missing", f"hold {booking}")},
         ),
+        "all check-outs lost": (
+            lambda: redis.delete(key["checkouts"]),
+            {("checkout_missing", f"hold {booking}")},
+        ),
         "a check-out of nobody": (
             lambda: redis.hset(key["checkouts"], 77, "{}"),
             {("checkout_without_booking", "hold 77")},
@@ -166,7 +170,7 @@ def damage_plants(house):
             lambda: redis.setbit(key["seats"], bit_at("blocked", SEATS, SEATS), 0),
             {("damaged", "key seats")},
         ),
-        "a sentinel lost": (lambda: redis.hdel(key["checkouts"], "0"), {("damaged", "key checkouts")}),
+        "a sentinel lost": (lambda: redis.zrem(key["deadlines"], "0"), {("damaged", "key deadlines")}),
         "a key of another type": (lambda: redis.set(key["deadlines"], "x"), {("damaged", "key deadlines")}),
         "what an older release left": (
             lambda: _older(redis, key["meta"]),

@@ -65,6 +65,9 @@ class Prepared:
 
     def run(self, name: str, **options: Any) -> list[Any]:
         """Call a script so that it succeeds, unless something else is in its way."""
-        if name in READERS:
-            return self.house.call(name, *self.arguments(name), **options)
-        return self.house.write(name, *self.arguments(name), **options)
+        return self.call(name, *self.arguments(name), **options)
+
+    def call(self, name: str, *arguments: Any, **options: Any) -> list[Any]:
+        """Call a script."""
+        call = self.house.call if name in READERS else self.house.write
+        return call(name, *arguments, **options)

@@ -1,7 +1,7 @@
 """A showtime in a real Redis, driven through its scripts alone: what the tests of this folder play with."""
 
 from collections import Counter
-from struct import iter_unpack, pack, unpack
+from struct import pack, unpack
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from redis import Redis
 from engine.seats.keys import partition_key, partition_of, script_keys, showtime_key
 from engine.seats.scripts import load_scripts
 from engine.seats.seat_string import length_of, split_maps
-from tests.seat_places import MAPS, bit_at, cell_at
+from tests.seat_places import MAPS, bit_at, cell_at, customer_field, hold_field, read_customer, read_hold
 
 GENERATION = 3
 LOADS = 1
@@ -38,7 +38,6 @@ POLICY = {
 RELATIVE = ("sales_open_ms", "sales_stop_ms", "ends_ms", "keys_until_ms")
 
 MAP_KEYS = ("meta", "seats", "deadlines", "checkouts")
-LETTERS = {"holds": b"h", "customers": b"c", "lapses": b"l"}
 """What the fields of meta begin with that are not the showtime's own. None of its own is 5 or 17 bytes long with it."""
 
 
@@ -187,14 +186,14 @@ class House:
         self.redis.setrange(self.key("seats"), cell_at(seat, self.seats), cells)
 
     def records(self, name: str) -> dict[Any, bytes]:
-        """Give the records in meta of `holds` by owner number, of `customers` or `lapses` by subject."""
-        letter, size = LETTERS[name], 5 if name == "holds" else 17
+        """Give the records in meta of `holds` by owner number, of `customers` by subject."""
         fields = self.redis.hgetall(self.key("meta")).items()
-        found = {field[1:]: packed for field, packed in fields if field[:1] == letter and len(field) == size}
-        return {int.from_bytes(of, "big") if name == "holds" else of: packed for of, packed in found.items()}
+        if name == "holds":
+            return {int(field): packed for field, packed in fields if field.isdigit()}
+        return {field[1:]: packed for field, packed in fields if field[:1] == b"c" and len(field) == 17}
 
     def record(self, name: str, of: Any) -> bytes | None:
-        """Give one record of `holds`, `customers` or `lapses`."""
+        """Give one record of `holds` or `customers`."""
         return self.redis.hget(self.key("meta"), self.field(name, of))
 
     def set_record(self, name: str, of: Any, packed: bytes) -> None:
@@ -208,7 +207,7 @@ class House:
     @staticmethod
     def field(name: str, of: Any) -> bytes:
         """Give the field of meta that has a record: of an owner number, or of a subject."""
-        return LETTERS[name] + (of.to_bytes(4, "big") if name == "holds" else of)
+        return hold_field(of) if name == "holds" else customer_field(of)
 
     def facts(self) -> list[dict[str, str]]:
         """Give the partition's facts, oldest first."""
@@ -246,19 +245,20 @@ class House:
         held: dict[int, bytes] = {}
         sizes: dict[bytes, Counter[int]] = {}
         for owner, record in records.items():
-            seats = [seat for (seat,) in iter_unpack(">H", record[28:])]
-            assert seats == sorted(set(seats)) != []
+            subject, *_, seats = read_hold(record)
+            assert list(seats) == sorted(set(seats)) != []
             assert all(owners[seat] == owner for seat in seats)
             assert not held.keys() & set(seats)
-            held |= dict.fromkeys(seats, record[:16])
-            sizes.setdefault(record[:16], Counter())[owner] += len(seats)
+            held |= dict.fromkeys(seats, subject)
+            sizes.setdefault(subject, Counter())[owner] += len(seats)
         assert set(held) == locked
-        customers = self.records("customers")
-        listed = {subject: dict(iter_unpack(">IB", raw[2:])) for subject, raw in customers.items()}
+        customers = {subject: read_customer(raw) for subject, raw in self.records("customers").items()}
+        listed = {subject: dict(holds) for subject, (_, _, holds) in customers.items()}
         assert {subject: held for subject, held in listed.items() if held} == sizes
-        assert sum(unpack(">H", raw[:2])[0] for raw in customers.values()) == len(sold)
-        assert all(raw != b"\0\0" for raw in customers.values())
-        assert {int(owner) for owner in self.redis.hkeys(self.key("checkouts"))} <= {0, *records}
+        assert sum(bought for bought, _, _ in customers.values()) == len(sold)
+        assert all(customer != (0, None, ()) for customer in customers.values())
+        pending = {owner for owner, record in records.items() if read_hold(record)[2] == b"P"}
+        assert {int(owner) for owner in self.redis.hkeys(self.key("checkouts"))} == pending
         next_lapse_ms = int(self.meta("next_lapse_ms"))
         assert not deadlines or 0 < next_lapse_ms <= min(deadlines.values())
 

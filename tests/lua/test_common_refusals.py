@@ -6,7 +6,7 @@ from redis.exceptions import RedisError
 from engine.paths import LUA_DIR
 from engine.seats.scripts import load_scripts
 from tests.lua.calls import READERS, SUCCESS, Prepared
-from tests.lua.house import EVE, GENERATION, MAP_KEYS, House
+from tests.lua.house import BOB, BOOKING, EVE, GENERATION, MAP_KEYS, House
 from tests.seat_places import MAPS
 
 EVERY_WRITER = (*SUCCESS, "close_showtime", "freeze_showtime", "adopt_showtime")
@@ -66,7 +66,8 @@ def damages(house: House, key: str):
     real = house.key(key)
     kind = house.redis.type(real)
     wrong = (lambda: house.redis.set(real, "x")) if kind != b"string" else (lambda: house.redis.hset(real, "x", "y"))
-    yield lambda: house.redis.delete(real), False
+    if key != "checkouts":
+        yield lambda: house.redis.delete(real), False
     yield lambda: (house.redis.delete(real), wrong()), key == "checkouts"
     if kind == b"string":
         whole = house.redis.get(real)
@@ -77,8 +78,6 @@ def damages(house: House, key: str):
         yield lambda: house.redis.set(real, bytes(len(whole))), False
         for name in MAPS:
             yield lambda name=name: house.set_bit(name, house.seats, 0), name != "locked"
-    if kind == b"hash" and key != "meta":
-        yield lambda: house.redis.hdel(real, "0"), True
     if kind == b"zset":
         yield lambda: house.redis.zrem(real, "0"), True
 
@@ -103,6 +102,42 @@ def test_a_damaged_key_is_told_before_anything_is_written(house: House, name):
                 assert prepared.run(name)[0] == "damaged", (name, key)
                 assert house.dump() == before, (name, key)
             house.redis.restore(house.key(key), 0, whole, replace=True)
+
+
+@pytest.mark.parametrize("whole_key", [True, False], ids=["key", "field"])
+def test_a_lost_check_out_is_damage_to_whoever_reads_its_booking(house: House, whole_key):
+    """The key `checkouts` is there only while somebody is checked out, so that each booking tells its loss itself."""
+    prepared = Prepared(house)
+    booking = prepared.booking
+    if whole_key:
+        house.redis.delete(house.key("checkouts"))
+    else:
+        house.redis.hdel(house.key("checkouts"), booking.owner)
+    of_booking = {
+        "read_hold": (*booking.name, BOB),
+        "check_out": (*booking.name, BOB, "{}"),
+        "open_payment": (*booking.name, BOB),
+        "close_payment": booking.name,
+        "change_hold": (*booking.name, BOB, 0, 3),
+        "move_hold": (*booking.name, BOB, EVE, booking.checkout, "{}"),
+        "release_hold": (*booking.name, BOB, "cancelled", "customer"),
+        "sell_seats": (*booking.name, BOB, BOOKING, "fake", "sess_1", 3, 4),
+        "claim_seats": (EVE, 3, 4),
+        "block_seats": ("block", 1, 3),
+        "expire_holds": (10,),
+    }
+    house.lapse(booking)
+    for name, arguments in of_booking.items():
+        if name != "expire_holds":
+            house.set_deadline(booking, house.now_ms() + 60_000)
+            before = house.dump()
+            assert prepared.call(name, *arguments)[0] == "damaged", name
+            assert house.dump() == before, name
+        house.lapse(booking)
+        before = house.dump()
+        assert prepared.call(name, *arguments)[0] == "damaged", name
+        assert house.dump() == before, name
+    assert prepared.run("claim_seats")[0] == "claimed"
 
 
 @pytest.mark.parametrize("key", MAP_KEYS)

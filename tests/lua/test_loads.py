@@ -146,6 +146,7 @@ def test_every_key_of_a_showtime_ends_by_itself(closed_house: House):
         house.write("block_seats", "block", 0, 7)
         house.write("block_seats", "unblock", 0, 7)
     house.claim(ANN, 5, request="r1 print")
+    house.check_out(house.claim(BOB, 9))
     partition = {house.partition("facts").encode(), house.partition("lapses").encode()}
     keys = set(house.redis.keys()) - partition
     assert {house.key(name).encode() for name in MAP_KEYS} < keys

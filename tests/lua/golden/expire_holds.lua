@@ -161,32 +161,32 @@ function intact_check(keys, seats_count)
       end
     end
   end
-  if keys.checkouts and redis.pcall('HEXISTS', keys.checkouts, '0') ~= 1 then
-    return false
-  end
   if keys.deadlines and redis.pcall('ZSCORE', keys.deadlines, '0') ~= 'inf' then
     return false
   end
-  -- The partition's own keys may be absent, but not of another type.
+  -- These may be absent, but not of another type. Whether a check-out is lost tells the hold that had it; see holds.read.
   return not (keys.facts and type(redis.pcall('XLEN', keys.facts)) ~= 'number')
     and not (keys.lapses and type(redis.pcall('ZCARD', keys.lapses)) ~= 'number')
+    and not (keys.checkouts and type(redis.pcall('HLEN', keys.checkouts)) ~= 'number')
 end
 end
-local holds_field, holds_read
-do
--- The field of meta that has a hold's record.
-function holds_field(owner)
-  return 'h' .. struct.pack('>I4', owner)
-end
--- Read a hold and its deadline. Gives nil if there is none, or nil and 'damaged' if only half of it is there.
+local holds = (function()
+-- Finding holds by what a hold id says, and keeping them.
+local holds = {}
+
+-- The state of a hold is one byte: extensions used (4 bits), payment retries used (2), payment open, checked out.
+local RETRY, PAYMENT_OPEN, CHECKED_OUT = 16, 64, 128
+
+-- Read a hold, its deadline, and, of one that was checked out, its check-out where the caller has `keys.checkouts`;
+-- hold.checkout is '' before. Gives nil if there is none, or nil and 'damaged' if only a part of it is there.
 -- `capped` tells that the stored deadline lies beyond what any clock but a wrong one could have written.
-function holds_read(meta_key, deadlines_key, owner, rules, now_ms)
-  local packed = redis.pcall('HGET', meta_key, holds_field(owner))
-  local score = redis.pcall('ZSCORE', deadlines_key, owner)
+function holds.read(keys, owner, rules, now_ms)
+  local packed = redis.pcall('HGET', keys.meta, owner)
+  local score = redis.pcall('ZSCORE', keys.deadlines, owner)
   if not packed and not score then
     return nil
   end
-  if type(packed) ~= 'string' or #packed <= 28 or (#packed - 28) % 2 ~= 0
+  if type(packed) ~= 'string' or #packed <= 23 or (#packed - 23) % 2 ~= 0
     or type(score) ~= 'string' then
     return nil, 'damaged'
   end
@@ -198,15 +198,64 @@ function holds_read(meta_key, deadlines_key, owner, rules, now_ms)
     deadline_ms = math.min(deadline_ms, latest_ms),
     capped = deadline_ms > latest_ms,
     lapsed = deadline_ms <= now_ms,
+    checkout = '',
   }
-  hold.subject, hold.claimed_at_ms, hold.status, hold.extensions, hold.retries, hold.payment_open =
-    struct.unpack('>c16I8c1BBB', packed)
-  for position = 28 + 1, #packed, 2 do
+  local state
+  hold.subject, hold.claimed_at_ms, state = struct.unpack('>c16I6B', packed)
+  hold.status = state >= CHECKED_OUT and 'P' or 'H'
+  hold.payment_open = state % CHECKED_OUT >= PAYMENT_OPEN and 1 or 0
+  hold.retries = math.floor(state % PAYMENT_OPEN / RETRY)
+  hold.extensions = state % RETRY
+  for position = 23 + 1, #packed, 2 do
     hold.seats[#hold.seats + 1] = struct.unpack('>' .. 'H', packed, position)
+  end
+  if hold.status == 'P' and keys.checkouts then
+    hold.checkout = redis.pcall('HGET', keys.checkouts, owner)
+    if type(hold.checkout) ~= 'string' then
+      return nil, 'damaged'
+    end
   end
   return hold
 end
+
+-- Owner numbers of one load share their high byte and are given in ascending order.
+local function never_issued(owner, meta)
+  return owner > meta.fence and math.floor(owner / 2 ^ 24) == math.floor(meta.fence / 2 ^ 24)
 end
+
+-- Read the live hold that a hold id names (same owner number, same moment of the claim), for its own customer
+-- ('' stands for staff and the system). Gives the hold, or nil and the refusal.
+function holds.own(keys, owner, claimed_at_ms, subject, meta, now_ms)
+  local hold, damaged = holds.read(keys, owner, meta.policy, now_ms)
+  if damaged then
+    return nil, {'damaged', now_ms}
+  end
+  if hold and hold.claimed_at_ms ~= tonumber(claimed_at_ms) then
+    hold = nil
+  end
+  if hold and subject ~= '' and hold.subject ~= subject then
+    return nil, {'not_found', now_ms}
+  end
+  if not hold and (never_issued(tonumber(owner), meta) or tonumber(claimed_at_ms) > now_ms) then
+    return nil, {'not_found', now_ms}
+  end
+  if not hold or hold.lapsed then
+    return nil, {'hold_expired', now_ms}
+  end
+  return hold
+end
+
+-- Deleted first: at maxmemory Redis lets a script write on once it has written, and never refuses a deletion.
+function holds.save(meta_key, hold)
+  local state = hold.extensions + RETRY * hold.retries + PAYMENT_OPEN * hold.payment_open
+    + (hold.status == 'P' and CHECKED_OUT or 0)
+  redis.call('HDEL', meta_key, hold.owner)
+  redis.call('HSET', meta_key, hold.owner, struct.pack('>c16I6B' .. string.rep('H', #hold.seats),
+    hold.subject, hold.claimed_at_ms, state, unpack(hold.seats)))
+end
+
+return holds
+end)()
 local deadlines_set, deadlines_mend, deadlines_renew
 do
 -- Set a hold's deadline. meta.next_lapse_ms is never later than the earliest deadline.
@@ -310,16 +359,28 @@ function seat_look_runs(seats)
   return runs
 end
 end
-local customer_record_read, customer_record_find, customer_record_change
+local customer_record_read, customer_record_find, customer_record_save, customer_record_change
 do
--- Give {bought, holds = {{owner, seats}, ...}}, or nil if it is no such record; `packed` is false for a new customer.
+-- Give {bought, lapses, lapsed_ms, holds = {{owner, seats}, ...}}, or nil if it is no such record; `packed` is false
+-- for a new customer. `lapsed_ms` is when the latest of the lapses was.
 function customer_record_read(packed)
   packed = packed or '\0\0'
-  if #packed < 2 or (#packed - 2) % 5 ~= 0 then
+  if #packed < 2 then
     return nil
   end
-  local customer = {bought = struct.unpack('>H', packed), holds = {}}
-  for position = 2 + 1, #packed, 5 do
+  local customer = {bought = struct.unpack('>H', packed), lapses = 0, lapsed_ms = 0, holds = {}}
+  local first = 2 + 1
+  if customer.bought >= 32768 then
+    customer.bought = customer.bought - 32768
+    if #packed < 2 + 7 then
+      return nil
+    end
+    customer.lapses, customer.lapsed_ms, first = struct.unpack('>BI6', packed, first)
+  end
+  if (#packed + 1 - first) % 5 ~= 0 then
+    return nil
+  end
+  for position = first, #packed, 5 do
     local owner, seats = struct.unpack('>I4B', packed, position)
     customer.holds[#customer.holds + 1] = {owner = owner, seats = seats}
   end
@@ -329,44 +390,57 @@ end
 function customer_record_find(meta_key, subject)
   return customer_record_read(redis.call('HGET', meta_key, 'c' .. subject))
 end
--- Take a hold off or give it another size (`seats` 0 takes it off), and move the bought count. A record that cannot be
--- read begins anew: the caller is in the middle of its change.
-function customer_record_change(meta_key, subject, owner, seats, bought_more)
-  local customer = customer_record_find(meta_key, subject) or customer_record_read(false)
-  local packed = struct.pack('>H', math.max(customer.bought + bought_more, 0))
-  for _, hold in ipairs(customer.holds) do
-    if hold.owner ~= owner then
-      packed = packed .. struct.pack('>I4B', hold.owner, hold.seats)
-    end
+-- Write a record, or take it away when nothing is left in it. Begins with a deletion.
+function customer_record_save(meta_key, subject, customer)
+  local packed
+  if customer.lapses > 0 then
+    packed = struct.pack('>H', customer.bought + 32768)
+      .. struct.pack('>BI6', customer.lapses, customer.lapsed_ms)
+  else
+    packed = struct.pack('>H', customer.bought)
   end
-  if seats > 0 then
-    packed = packed .. struct.pack('>I4B', owner, seats)
+  for _, hold in ipairs(customer.holds) do
+    packed = packed .. struct.pack('>I4B', hold.owner, hold.seats)
   end
   redis.call('HDEL', meta_key, 'c' .. subject)
   if packed ~= '\0\0' then
     redis.call('HSET', meta_key, 'c' .. subject, packed)
   end
 end
+-- Take a hold off or give it another size (`seats` 0 takes it off), and move the bought count. A record that cannot be
+-- read begins anew: the caller is in the middle of its change.
+function customer_record_change(meta_key, subject, owner, seats, bought_more)
+  local customer = customer_record_find(meta_key, subject) or customer_record_read(false)
+  customer.bought = math.max(customer.bought + bought_more, 0)
+  local others = {}
+  for _, hold in ipairs(customer.holds) do
+    if hold.owner ~= owner then
+      table.insert(others, hold)
+    end
+  end
+  if seats > 0 then
+    table.insert(others, {owner = owner, seats = seats})
+  end
+  customer.holds = others
+  customer_record_save(meta_key, subject, customer)
+end
 end
 local cool_down_note
 do
 local COOL_DOWN_MEMORY_MS = 3600000
 local LAPSES_MAX = 255
--- Count a hold that lapsed. Not the first write of any script: it may need memory.
+-- Count a hold that lapsed, in the record of its customer.
 function cool_down_note(meta_key, hold)
   if not hold.lapsed or hold.payment_open ~= 0 or hold.retries ~= 0 then
     return
   end
-  local packed = redis.call('HGET', meta_key, 'l' .. hold.subject)
-  local lapses, last_ms = 0, 0
-  if packed then
-    lapses, last_ms = struct.unpack('>BI8', packed)
+  local customer = customer_record_find(meta_key, hold.subject) or customer_record_read(false)
+  if hold.deadline_ms - customer.lapsed_ms > COOL_DOWN_MEMORY_MS then
+    customer.lapses = 0
   end
-  if hold.deadline_ms - last_ms > COOL_DOWN_MEMORY_MS then
-    lapses = 0
-  end
-  redis.call('HSET', meta_key, 'l' .. hold.subject,
-    struct.pack('>BI8', math.min(lapses + 1, LAPSES_MAX), math.max(last_ms, hold.deadline_ms)))
+  customer.lapses = math.min(customer.lapses + 1, LAPSES_MAX)
+  customer.lapsed_ms = math.max(customer.lapsed_ms, hold.deadline_ms)
+  customer_record_save(meta_key, hold.subject, customer)
 end
 end
 local hold_id_text
@@ -397,15 +471,14 @@ end
 -- Take a hold's records away, leaving its seats. Begins with HDEL: it can always finish, also at maxmemory.
 -- `bought` seats go over to what the customer has bought.
 function end_hold_forget(keys, hold, bought)
-  redis.call('HDEL', keys.meta, holds_field(hold.owner))
+  redis.call('HDEL', keys.meta, hold.owner)
   redis.call('HDEL', keys.checkouts, hold.owner)
   redis.call('ZREM', keys.deadlines, hold.owner)
   customer_record_change(keys.meta, hold.subject, hold.owner, 0, bought)
 end
 -- Free the seats of a hold and take its records away; a booking's end becomes a fact. The caller saves meta.
 local function free(keys, meta, generation, hold, now_ms, kind, reason, trace)
-  local checkout = redis.call('HGET', keys.checkouts, hold.owner) or ''
-  end_hold_forget(keys, hold, 0)
+    end_hold_forget(keys, hold, 0)
   seat_map_set(keys.seats, meta.seats, 1, seat_look_runs(hold.seats), 0, '\0\0\0\0')
   meta.version = meta.version + 1
   if hold.status == 'P' then
@@ -417,7 +490,7 @@ local function free(keys, meta, generation, hold, now_ms, kind, reason, trace)
       deadline_ms = hold.deadline_ms,
       seats = hold.seats,
       reason = reason,
-      checkout = checkout,
+      checkout = hold.checkout,
     }, trace)
   end
 end
@@ -448,7 +521,7 @@ local lapsed, capped = {}, {}
 if meta then
   local latest_ms = now_ms + meta.policy.ahead_max_ms
   for _, owner in ipairs(redis.call('ZRANGEBYSCORE', keys.deadlines, '-inf', now_ms, 'LIMIT', 0, limit)) do
-    local hold = holds_read(keys.meta, keys.deadlines, owner, meta.policy, now_ms)
+    local hold = holds.read(keys, owner, meta.policy, now_ms)
     if not hold or not end_hold_sound(keys, meta, hold) then
       return {'damaged', now_ms}
     end

@@ -166,32 +166,32 @@ function intact_check(keys, seats_count)
       end
     end
   end
-  if keys.checkouts and redis.pcall('HEXISTS', keys.checkouts, '0') ~= 1 then
-    return false
-  end
   if keys.deadlines and redis.pcall('ZSCORE', keys.deadlines, '0') ~= 'inf' then
     return false
   end
-  -- The partition's own keys may be absent, but not of another type.
+  -- These may be absent, but not of another type. Whether a check-out is lost tells the hold that had it; see holds.read.
   return not (keys.facts and type(redis.pcall('XLEN', keys.facts)) ~= 'number')
     and not (keys.lapses and type(redis.pcall('ZCARD', keys.lapses)) ~= 'number')
+    and not (keys.checkouts and type(redis.pcall('HLEN', keys.checkouts)) ~= 'number')
 end
 end
-local holds_field, holds_read, holds_own, holds_save
-do
--- The field of meta that has a hold's record.
-function holds_field(owner)
-  return 'h' .. struct.pack('>I4', owner)
-end
--- Read a hold and its deadline. Gives nil if there is none, or nil and 'damaged' if only half of it is there.
+local holds = (function()
+-- Finding holds by what a hold id says, and keeping them.
+local holds = {}
+
+-- The state of a hold is one byte: extensions used (4 bits), payment retries used (2), payment open, checked out.
+local RETRY, PAYMENT_OPEN, CHECKED_OUT = 16, 64, 128
+
+-- Read a hold, its deadline, and, of one that was checked out, its check-out where the caller has `keys.checkouts`;
+-- hold.checkout is '' before. Gives nil if there is none, or nil and 'damaged' if only a part of it is there.
 -- `capped` tells that the stored deadline lies beyond what any clock but a wrong one could have written.
-function holds_read(meta_key, deadlines_key, owner, rules, now_ms)
-  local packed = redis.pcall('HGET', meta_key, holds_field(owner))
-  local score = redis.pcall('ZSCORE', deadlines_key, owner)
+function holds.read(keys, owner, rules, now_ms)
+  local packed = redis.pcall('HGET', keys.meta, owner)
+  local score = redis.pcall('ZSCORE', keys.deadlines, owner)
   if not packed and not score then
     return nil
   end
-  if type(packed) ~= 'string' or #packed <= 28 or (#packed - 28) % 2 ~= 0
+  if type(packed) ~= 'string' or #packed <= 23 or (#packed - 23) % 2 ~= 0
     or type(score) ~= 'string' then
     return nil, 'damaged'
   end
@@ -203,22 +203,35 @@ function holds_read(meta_key, deadlines_key, owner, rules, now_ms)
     deadline_ms = math.min(deadline_ms, latest_ms),
     capped = deadline_ms > latest_ms,
     lapsed = deadline_ms <= now_ms,
+    checkout = '',
   }
-  hold.subject, hold.claimed_at_ms, hold.status, hold.extensions, hold.retries, hold.payment_open =
-    struct.unpack('>c16I8c1BBB', packed)
-  for position = 28 + 1, #packed, 2 do
+  local state
+  hold.subject, hold.claimed_at_ms, state = struct.unpack('>c16I6B', packed)
+  hold.status = state >= CHECKED_OUT and 'P' or 'H'
+  hold.payment_open = state % CHECKED_OUT >= PAYMENT_OPEN and 1 or 0
+  hold.retries = math.floor(state % PAYMENT_OPEN / RETRY)
+  hold.extensions = state % RETRY
+  for position = 23 + 1, #packed, 2 do
     hold.seats[#hold.seats + 1] = struct.unpack('>' .. 'H', packed, position)
+  end
+  if hold.status == 'P' and keys.checkouts then
+    hold.checkout = redis.pcall('HGET', keys.checkouts, owner)
+    if type(hold.checkout) ~= 'string' then
+      return nil, 'damaged'
+    end
   end
   return hold
 end
+
 -- Owner numbers of one load share their high byte and are given in ascending order.
 local function never_issued(owner, meta)
   return owner > meta.fence and math.floor(owner / 2 ^ 24) == math.floor(meta.fence / 2 ^ 24)
 end
+
 -- Read the live hold that a hold id names (same owner number, same moment of the claim), for its own customer
 -- ('' stands for staff and the system). Gives the hold, or nil and the refusal.
-function holds_own(meta_key, deadlines_key, owner, claimed_at_ms, subject, meta, now_ms)
-  local hold, damaged = holds_read(meta_key, deadlines_key, owner, meta.policy, now_ms)
+function holds.own(keys, owner, claimed_at_ms, subject, meta, now_ms)
+  local hold, damaged = holds.read(keys, owner, meta.policy, now_ms)
   if damaged then
     return nil, {'damaged', now_ms}
   end
@@ -236,25 +249,40 @@ function holds_own(meta_key, deadlines_key, owner, claimed_at_ms, subject, meta,
   end
   return hold
 end
+
 -- Deleted first: at maxmemory Redis lets a script write on once it has written, and never refuses a deletion.
-function holds_save(meta_key, hold)
-  local field = holds_field(hold.owner)
-  redis.call('HDEL', meta_key, field)
-  redis.call('HSET', meta_key, field, struct.pack('>c16I8c1BBB' .. string.rep('H', #hold.seats),
-    hold.subject, hold.claimed_at_ms, hold.status, hold.extensions, hold.retries, hold.payment_open,
-    unpack(hold.seats)))
+function holds.save(meta_key, hold)
+  local state = hold.extensions + RETRY * hold.retries + PAYMENT_OPEN * hold.payment_open
+    + (hold.status == 'P' and CHECKED_OUT or 0)
+  redis.call('HDEL', meta_key, hold.owner)
+  redis.call('HSET', meta_key, hold.owner, struct.pack('>c16I6B' .. string.rep('H', #hold.seats),
+    hold.subject, hold.claimed_at_ms, state, unpack(hold.seats)))
 end
-end
-local customer_record_read, customer_record_find, customer_record_change
+
+return holds
+end)()
+local customer_record_read, customer_record_find, customer_record_save, customer_record_change
 do
--- Give {bought, holds = {{owner, seats}, ...}}, or nil if it is no such record; `packed` is false for a new customer.
+-- Give {bought, lapses, lapsed_ms, holds = {{owner, seats}, ...}}, or nil if it is no such record; `packed` is false
+-- for a new customer. `lapsed_ms` is when the latest of the lapses was.
 function customer_record_read(packed)
   packed = packed or '\0\0'
-  if #packed < 2 or (#packed - 2) % 5 ~= 0 then
+  if #packed < 2 then
     return nil
   end
-  local customer = {bought = struct.unpack('>H', packed), holds = {}}
-  for position = 2 + 1, #packed, 5 do
+  local customer = {bought = struct.unpack('>H', packed), lapses = 0, lapsed_ms = 0, holds = {}}
+  local first = 2 + 1
+  if customer.bought >= 32768 then
+    customer.bought = customer.bought - 32768
+    if #packed < 2 + 7 then
+      return nil
+    end
+    customer.lapses, customer.lapsed_ms, first = struct.unpack('>BI6', packed, first)
+  end
+  if (#packed + 1 - first) % 5 ~= 0 then
+    return nil
+  end
+  for position = first, #packed, 5 do
     local owner, seats = struct.unpack('>I4B', packed, position)
     customer.holds[#customer.holds + 1] = {owner = owner, seats = seats}
   end
@@ -264,23 +292,39 @@ end
 function customer_record_find(meta_key, subject)
   return customer_record_read(redis.call('HGET', meta_key, 'c' .. subject))
 end
--- Take a hold off or give it another size (`seats` 0 takes it off), and move the bought count. A record that cannot be
--- read begins anew: the caller is in the middle of its change.
-function customer_record_change(meta_key, subject, owner, seats, bought_more)
-  local customer = customer_record_find(meta_key, subject) or customer_record_read(false)
-  local packed = struct.pack('>H', math.max(customer.bought + bought_more, 0))
-  for _, hold in ipairs(customer.holds) do
-    if hold.owner ~= owner then
-      packed = packed .. struct.pack('>I4B', hold.owner, hold.seats)
-    end
+-- Write a record, or take it away when nothing is left in it. Begins with a deletion.
+function customer_record_save(meta_key, subject, customer)
+  local packed
+  if customer.lapses > 0 then
+    packed = struct.pack('>H', customer.bought + 32768)
+      .. struct.pack('>BI6', customer.lapses, customer.lapsed_ms)
+  else
+    packed = struct.pack('>H', customer.bought)
   end
-  if seats > 0 then
-    packed = packed .. struct.pack('>I4B', owner, seats)
+  for _, hold in ipairs(customer.holds) do
+    packed = packed .. struct.pack('>I4B', hold.owner, hold.seats)
   end
   redis.call('HDEL', meta_key, 'c' .. subject)
   if packed ~= '\0\0' then
     redis.call('HSET', meta_key, 'c' .. subject, packed)
   end
+end
+-- Take a hold off or give it another size (`seats` 0 takes it off), and move the bought count. A record that cannot be
+-- read begins anew: the caller is in the middle of its change.
+function customer_record_change(meta_key, subject, owner, seats, bought_more)
+  local customer = customer_record_find(meta_key, subject) or customer_record_read(false)
+  customer.bought = math.max(customer.bought + bought_more, 0)
+  local others = {}
+  for _, hold in ipairs(customer.holds) do
+    if hold.owner ~= owner then
+      table.insert(others, hold)
+    end
+  end
+  if seats > 0 then
+    table.insert(others, {owner = owner, seats = seats})
+  end
+  customer.holds = others
+  customer_record_save(meta_key, subject, customer)
 end
 end
 local seat_map_read, seat_map_cells, seat_map_all
@@ -357,7 +401,7 @@ function customer_holds_read(keys, meta, customer, now_ms)
   end
   local found = {live = {}, lapsed = {}, seats = 0}
   for _, listed in ipairs(customer.holds) do
-    local hold = holds_read(keys.meta, keys.deadlines, listed.owner, meta.policy, now_ms)
+    local hold = holds.read(keys, listed.owner, meta.policy, now_ms)
     if not hold or not end_hold_sound(keys, meta, hold) then
       return nil
     end
@@ -384,14 +428,14 @@ do
 hold_answer_EXTENSIONS_PER_HOLD_MAX = 10
 -- Gives {word, now_ms, version, owner, claimed_at_ms, status, deadline_ms, extensions_left, extendable_until_ms,
 -- payment_open, subject, checkout, seat, seat, ...}; `checkout` is '' before check-out.
-function hold_answer_give(word, now_ms, version, hold, hold_max_ms, checkout)
+function hold_answer_give(word, now_ms, version, hold, hold_max_ms)
   local extensions_left, extendable_until_ms = 0, hold.deadline_ms
   if hold.status == 'H' then
     extensions_left = hold_answer_EXTENSIONS_PER_HOLD_MAX - hold.extensions
     extendable_until_ms = hold.claimed_at_ms + hold_max_ms
   end
   return {word, now_ms, version, hold.owner, hold.claimed_at_ms, hold.status, hold.deadline_ms, extensions_left,
-    extendable_until_ms, hold.payment_open, hold.subject, checkout, unpack(hold.seats)}
+    extendable_until_ms, hold.payment_open, hold.subject, hold.checkout, unpack(hold.seats)}
 end
 end
 
@@ -412,14 +456,14 @@ if not intact_check(keys, meta.seats) then
 end
 local rules = meta.policy
 local hold
-hold, refusal = holds_own(keys.meta, keys.deadlines, owner, claimed_at_ms, subject, meta, now_ms)
+hold, refusal = holds.own(keys, owner, claimed_at_ms, subject, meta, now_ms)
 if refusal then
   return refusal
 end
 if not end_hold_sound(keys, meta, hold) then
   return {'damaged', now_ms}
 end
-if (redis.call('HGET', keys.checkouts, hold.owner) or '') ~= checkout_read then
+if hold.checkout ~= checkout_read then
   return {'hold_changed', now_ms}
 end
 local customer = customer_record_find(keys.meta, new_subject)
@@ -437,10 +481,11 @@ end
 
 -- change
 hold.subject = new_subject
-holds_save(keys.meta, hold)
+holds.save(keys.meta, hold)
 customer_record_change(keys.meta, subject, hold.owner, 0, 0)
 customer_record_change(keys.meta, new_subject, hold.owner, #hold.seats, 0)
-if checkout ~= '' then
+if hold.status == 'P' then
+  hold.checkout = checkout
   redis.call('HSET', keys.checkouts, hold.owner, checkout)
 end
 -- Nobody else sees a change, but for the two of them other seats are their own now.
@@ -449,6 +494,6 @@ showtime_save(keys.meta, meta)
 
 -- answer
 local version = showtime_version(meta, keys.deadlines, now_ms)
-local answer = hold_answer_give('moved', now_ms, version, hold, rules.hold_max_ms, checkout)
+local answer = hold_answer_give('moved', now_ms, version, hold, rules.hold_max_ms)
 request_remember(keys.request, request_text, answer, hold.deadline_ms, now_ms)
 return answer

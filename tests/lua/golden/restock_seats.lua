@@ -206,15 +206,13 @@ function intact_check(keys, seats_count)
       end
     end
   end
-  if keys.checkouts and redis.pcall('HEXISTS', keys.checkouts, '0') ~= 1 then
-    return false
-  end
   if keys.deadlines and redis.pcall('ZSCORE', keys.deadlines, '0') ~= 'inf' then
     return false
   end
-  -- The partition's own keys may be absent, but not of another type.
+  -- These may be absent, but not of another type. Whether a check-out is lost tells the hold that had it; see holds.read.
   return not (keys.facts and type(redis.pcall('XLEN', keys.facts)) ~= 'number')
     and not (keys.lapses and type(redis.pcall('ZCARD', keys.lapses)) ~= 'number')
+    and not (keys.checkouts and type(redis.pcall('HLEN', keys.checkouts)) ~= 'number')
 end
 end
 local seat_map_cells
@@ -251,16 +249,28 @@ function seat_look_bit(seats_key, seats_count, map, seat)
   return redis.call('GETBIT', seats_key, seat_map_bit(map, seats_count, seat))
 end
 end
-local customer_record_read, customer_record_find, customer_record_change
+local customer_record_read, customer_record_find, customer_record_save, customer_record_change
 do
--- Give {bought, holds = {{owner, seats}, ...}}, or nil if it is no such record; `packed` is false for a new customer.
+-- Give {bought, lapses, lapsed_ms, holds = {{owner, seats}, ...}}, or nil if it is no such record; `packed` is false
+-- for a new customer. `lapsed_ms` is when the latest of the lapses was.
 function customer_record_read(packed)
   packed = packed or '\0\0'
-  if #packed < 2 or (#packed - 2) % 5 ~= 0 then
+  if #packed < 2 then
     return nil
   end
-  local customer = {bought = struct.unpack('>H', packed), holds = {}}
-  for position = 2 + 1, #packed, 5 do
+  local customer = {bought = struct.unpack('>H', packed), lapses = 0, lapsed_ms = 0, holds = {}}
+  local first = 2 + 1
+  if customer.bought >= 32768 then
+    customer.bought = customer.bought - 32768
+    if #packed < 2 + 7 then
+      return nil
+    end
+    customer.lapses, customer.lapsed_ms, first = struct.unpack('>BI6', packed, first)
+  end
+  if (#packed + 1 - first) % 5 ~= 0 then
+    return nil
+  end
+  for position = first, #packed, 5 do
     local owner, seats = struct.unpack('>I4B', packed, position)
     customer.holds[#customer.holds + 1] = {owner = owner, seats = seats}
   end
@@ -270,23 +280,39 @@ end
 function customer_record_find(meta_key, subject)
   return customer_record_read(redis.call('HGET', meta_key, 'c' .. subject))
 end
--- Take a hold off or give it another size (`seats` 0 takes it off), and move the bought count. A record that cannot be
--- read begins anew: the caller is in the middle of its change.
-function customer_record_change(meta_key, subject, owner, seats, bought_more)
-  local customer = customer_record_find(meta_key, subject) or customer_record_read(false)
-  local packed = struct.pack('>H', math.max(customer.bought + bought_more, 0))
-  for _, hold in ipairs(customer.holds) do
-    if hold.owner ~= owner then
-      packed = packed .. struct.pack('>I4B', hold.owner, hold.seats)
-    end
+-- Write a record, or take it away when nothing is left in it. Begins with a deletion.
+function customer_record_save(meta_key, subject, customer)
+  local packed
+  if customer.lapses > 0 then
+    packed = struct.pack('>H', customer.bought + 32768)
+      .. struct.pack('>BI6', customer.lapses, customer.lapsed_ms)
+  else
+    packed = struct.pack('>H', customer.bought)
   end
-  if seats > 0 then
-    packed = packed .. struct.pack('>I4B', owner, seats)
+  for _, hold in ipairs(customer.holds) do
+    packed = packed .. struct.pack('>I4B', hold.owner, hold.seats)
   end
   redis.call('HDEL', meta_key, 'c' .. subject)
   if packed ~= '\0\0' then
     redis.call('HSET', meta_key, 'c' .. subject, packed)
   end
+end
+-- Take a hold off or give it another size (`seats` 0 takes it off), and move the bought count. A record that cannot be
+-- read begins anew: the caller is in the middle of its change.
+function customer_record_change(meta_key, subject, owner, seats, bought_more)
+  local customer = customer_record_find(meta_key, subject) or customer_record_read(false)
+  customer.bought = math.max(customer.bought + bought_more, 0)
+  local others = {}
+  for _, hold in ipairs(customer.holds) do
+    if hold.owner ~= owner then
+      table.insert(others, hold)
+    end
+  end
+  if seats > 0 then
+    table.insert(others, {owner = owner, seats = seats})
+  end
+  customer.holds = others
+  customer_record_save(meta_key, subject, customer)
 end
 end
 local showtime_number

@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass, fields
 from json import loads
-from struct import iter_unpack, unpack, unpack_from
+from struct import unpack
 from typing import Any
 
+from tests.seat_places import read_customer, read_hold
 from tests.simulation.model.bits import as_bitmap
 from tests.simulation.model.model import Model
 from tests.simulation.model.records import BLOCKED, Fact, Policy
 
 POLICY = ">4I3H4Q"
-HOLD = ">16sQcBBB"
-HOLD_BYTES = 28
 SUBJECT_FIELD = 17
 """Length of a field that is a letter and a customer's 16 bytes."""
 
@@ -140,11 +139,11 @@ def look_of_replies(replies: list[Any], hint: bytes | None) -> Look:
         assert not any(replies[:-1]), f"some keys outlived meta: {replies}"
         return Look(**NOT_LOADED, hint=hint_ms, loading=loading)
     fields, scores, texts = (pairs_of(reply) for reply in (meta, deadlines, checkouts))
-    ends = [kept.pop(b"0", None) for kept in (scores, texts)]
-    assert ends == [b"inf", b""], f"a sentinel is lost: {ends}"
+    assert scores.pop(b"0", None) == b"inf", "the sentinel of `deadlines` is lost"
     of_subjects = {field: fields.pop(field) for field in list(fields) if len(field) == SUBJECT_FIELD}
-    packed_holds = {unpack(">xI", field)[0]: fields.pop(field) for field in list(fields) if field.startswith(b"h")}
-    assert {field[:1] for field in of_subjects} <= {b"c", b"l"}, f"fields of meta that nobody knows: {of_subjects}"
+    packed_holds = {int(field): fields.pop(field) for field in list(fields) if field.isdigit()}
+    assert {field[:1] for field in of_subjects} <= {b"c"}, f"fields of meta that nobody knows: {of_subjects}"
+    records = {field[1:]: read_customer(packed) for field, packed in of_subjects.items()}
     count = int(fields[b"seats_count"])
     size = count // 8 + 1
     assert len(seats) == 3 * size + 4 * count, f"{len(seats)} bytes for {count} seats"
@@ -154,14 +153,10 @@ def look_of_replies(replies: list[Any], hint: bytes | None) -> Look:
         locked=seats[size : 2 * size],
         blocked=seats[2 * size : 3 * size],
         owners=unpack(f">{count}I", seats[3 * size :]),
-        holds={owner: _hold_of(packed) for owner, packed in packed_holds.items()},
+        holds={owner: read_hold(packed) for owner, packed in packed_holds.items()},
         deadlines={int(owner): int(float(score)) for owner, score in scores.items()},
-        customers={
-            field[1:]: (unpack_from(">H", packed)[0], tuple(iter_unpack(">IB", packed[2:])))
-            for field, packed in of_subjects.items()
-            if field.startswith(b"c")
-        },
-        lapses={field[1:]: unpack(">BQ", packed) for field, packed in of_subjects.items() if field.startswith(b"l")},
+        customers={subject: (bought, holds) for subject, (bought, _, holds) in records.items() if bought or holds},
+        lapses={subject: lapses for subject, (_, lapses, _) in records.items() if lapses},
         checkouts={int(owner): text for owner, text in texts.items()},
         hint=hint_ms,
         loading=loading,
@@ -178,11 +173,6 @@ def _meta_of(fields: dict[bytes, bytes]) -> dict[str, Any]:
     meta["seats"] = meta.pop("seats_count")
     numbers = {name: int(value) for name, value in meta.items() if name not in {"status", "policy"}}
     return {**numbers, "status": meta["status"].decode(), "policy": Policy(*unpack(POLICY, meta["policy"]))}
-
-
-def _hold_of(packed: bytes) -> tuple[Any, ...]:
-    seats = tuple(seat for (seat,) in iter_unpack(">H", packed[HOLD_BYTES:]))
-    return (*unpack_from(HOLD, packed), seats)
 
 
 def facts_of(entries: list[Any]) -> list[Fact]:
