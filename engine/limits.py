@@ -415,7 +415,7 @@ RESTART_PAUSE_MAX_S = 10.0
 
 assert SEATS_PER_LAYOUT_MAX < 2**16
 assert SEATS_PER_HOLD_CEILING <= SEATS_PER_CUSTOMER_CEILING
-assert 28 + 2 * SEATS_PER_HOLD_CEILING <= 64, "a hold record must fit Redis' compact hash encoding"
+assert 23 + 2 * SEATS_PER_HOLD_CEILING <= 64, "a hold record must fit Redis' compact hash encoding"
 assert COOL_DOWN_FREE_LAPSES_CEILING < 2**8
 assert COOL_DOWN_MAX_MS < 2**32
 assert CLUSTER_SLOTS % PARTITIONS == 0

@@ -123,7 +123,6 @@ if #added + #removed > 0 then
   local cell = struct.pack(formats.OWNER, hold.owner)
   seat_map.set(keys.seats, meta.seats, formats.LOCKED_MAP, seat_look.runs(removed), 0, formats.NOBODY)
   seat_map.set(keys.seats, meta.seats, formats.LOCKED_MAP, seat_look.runs(added), 1, cell)
-  customer_record.change(keys.meta, hold.subject, hold.owner, #kept, 0)
   meta.version = meta.version + 1
   showtime.save(keys.meta, meta)
 end

@@ -48,7 +48,7 @@ if request_text ~= '' then
 end
 local status, stamp, seats_count, version, fence, next_lapse_ms, packed, record = unpack(redis.pcall('HMGET',
   meta_key, 'status', 'generation', 'seats_count', 'version', 'fence', 'next_lapse_ms', 'policy',
-  formats.CUSTOMER_FIELD .. subject))
+  subject))
 local hold_ttl_ms, hold_max_ms, seats_per_hold_max, seats_per_customer_max, sales_open_ms, sales_stop_ms, _
 if status == 'open' and stamp == generation and packed and #packed == formats.POLICY_BYTES then
   hold_ttl_ms, _, hold_max_ms, _, seats_per_hold_max, _, seats_per_customer_max, sales_open_ms, sales_stop_ms =
@@ -166,22 +166,22 @@ if lapsed and #lapsed > 0 then
     end_hold.expire(keys, meta, generation, gone, now_ms, 'payment_timeout', request.trace(request_text))
   end
   version = meta.version
-  record = redis.call('HGET', meta_key, formats.CUSTOMER_FIELD .. subject)
+  record = redis.call('HGET', meta_key, subject)
   -- Whoever ended has left unmarked what they had of these seats.
   redis.call('BITFIELD', seats_key, unpack(marking))
 end
 seat_map.fill(seats_key, seats_count, runs, cell)
 version = version + 1
-record = (record or formats.NO_CUSTOMER) .. struct.pack(formats.CUSTOMER_HOLD, owner, #seats)
+record = (record or formats.NO_CUSTOMER) .. cell
 local hold = struct.pack(formats.HOLD .. string.rep(formats.HOLD_SEAT, #seats), subject, now_ms, formats.HELD_ANEW,
   unpack(seats))
 if lapses_first then
   redis.call('HSET', meta_key, 'version', version, 'fence', owner, 'next_lapse_ms', deadline_ms,
-    formats.CUSTOMER_FIELD .. subject, record, owner, hold)
+    subject, record, owner, hold)
   redis.call('ZADD', lapses_key, deadline_ms, string.match(meta_key, ':(%d+):meta$'))
 else
   redis.call('HSET', meta_key, 'version', version, 'fence', owner,
-    formats.CUSTOMER_FIELD .. subject, record, owner, hold)
+    subject, record, owner, hold)
 end
 
 -- answer

@@ -70,8 +70,8 @@ end
 -- change
 hold.subject = new_subject
 holds.save(keys.meta, hold)
-customer_record.change(keys.meta, subject, hold.owner, 0, 0)
-customer_record.change(keys.meta, new_subject, hold.owner, #hold.seats, 0)
+customer_record.drop(keys.meta, subject, hold.owner, 0)
+customer_record.add(keys.meta, new_subject, hold.owner)
 if hold.status == 'P' then
   hold.checkout = checkout
   redis.call('HSET', keys.checkouts, hold.owner, checkout)

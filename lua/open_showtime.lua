@@ -90,7 +90,7 @@ if step == 'begin' then
 elseif step == 'part' then
   redis.call('HDEL', keys.loading, 'none')
   for i = FIRST_CUSTOMER, #ARGV - 1, 2 do
-    redis.call('HSET', keys.loading, formats.CUSTOMER_FIELD .. ARGV[i], ARGV[i + 1])
+    redis.call('HSET', keys.loading, ARGV[i], ARGV[i + 1])
   end
   redis.call('PEXPIRE', keys.loading, redis.call('HGET', keys.loading, 'nonce_ttl_ms'))
   answer = {'installed', now_ms}

@@ -52,8 +52,8 @@ if subject ~= '' then
   if not customer then
     return {'damaged', now_ms}
   end
-  for _, listed in ipairs(customer.holds) do
-    local hold = holds.read(keys, listed.owner, meta.policy, now_ms)
+  for _, owner in ipairs(customer.holds) do
+    local hold = holds.read(keys, owner, meta.policy, now_ms)
     if not hold then
       return {'damaged', now_ms}
     end

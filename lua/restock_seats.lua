@@ -52,7 +52,7 @@ if #freed == 0 then
 end
 
 -- change
-customer_record.change(keys.meta, subject, 0, 0, -#freed)
+customer_record.drop(keys.meta, subject, 0, -#freed)
 seat_map.set(keys.seats, meta.seats, formats.SOLD_MAP, seat_look.runs(freed), 0, formats.NOBODY)
 meta.version = meta.version + 1
 showtime.save(keys.meta, meta)

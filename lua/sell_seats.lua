@@ -94,7 +94,7 @@ if late then
   for _, gone in ipairs(lapsed) do
     end_hold.expire(keys, meta, generation, gone, now_ms, 'payment_timeout', trace)
   end
-  customer_record.change(keys.meta, subject, owner, 0, #seats)
+  customer_record.drop(keys.meta, subject, owner, #seats)
 else
   end_hold.forget(keys, hold, #seats)
   seat_map.set(keys.seats, meta.seats, formats.LOCKED_MAP, runs, 0, cell)

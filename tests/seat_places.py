@@ -26,15 +26,25 @@ def hold_field(owner: int) -> bytes:
 
 def customer_field(subject: bytes) -> bytes:
     """Give the field of `meta` that has the record of a customer."""
-    return b"c" + subject
+    return subject
 
 
-def read_customer(packed: bytes) -> tuple[int, tuple[int, int] | None, tuple[tuple[int, int], ...]]:
-    """Give of a customer's record: seats bought; lapses and when the latest was; owner number and seats per hold."""
+def read_customer(packed: bytes) -> tuple[int, tuple[int, int] | None, tuple[int, ...]]:
+    """Give of a customer's record: seats bought; lapses and when the latest was; owner numbers of holds."""
     (bought,) = unpack_from(">H", packed)
     if bought < WITH_LAPSES:
-        return bought, None, tuple(iter_unpack(">IB", packed[2:]))
-    return bought - WITH_LAPSES, (packed[2], int.from_bytes(packed[3:9], "big")), tuple(iter_unpack(">IB", packed[9:]))
+        return bought, None, _owners(packed[2:])
+    return bought - WITH_LAPSES, (packed[2], int.from_bytes(packed[3:9], "big")), _owners(packed[9:])
+
+
+def _owners(packed: bytes) -> tuple[int, ...]:
+    return tuple(owner for (owner,) in iter_unpack(">I", packed))
+
+
+def read_policy(packed: bytes) -> tuple[int, ...]:
+    """Give the 11 numbers of a policy."""
+    whole = b"".join(b"\0\0" + packed[at : at + 6] for at in range(22, 46, 6))
+    return (*unpack_from(">4I3H", packed), *unpack_from(">4Q", whole))
 
 
 def read_hold(packed: bytes) -> tuple[bytes, int, bytes, int, int, int, tuple[int, ...]]:

@@ -19,9 +19,8 @@ KINDS = {"meta": dict, "seats": bytes, "deadlines": list, "checkouts": list}
 """What the command for each key answers if it is of our type."""
 MAY_BE_ABSENT = {"checkouts"}
 """As long as nobody has checked out."""
-CUSTOMER = b"c"
-"""What a customer's field of `meta` begins with; that of a hold is its owner number (lua/include/formats.lua)."""
-SUBJECT_FIELD_BYTES = 17
+SUBJECT_BYTES = 16
+"""A customer's field of `meta` is the subject, that of a hold its owner number (lua/include/formats.lua)."""
 
 
 class RedisState:
@@ -84,8 +83,8 @@ def _sorted_out(fields: dict[bytes, bytes]) -> tuple[dict[bytes, bytes], dict[by
     """Tell the fields of `meta` apart: those of the showtime itself, holds by owner number, customers by subject."""
     meta, holds, customers = {}, {}, {}
     for field, value in fields.items():
-        if len(field) == SUBJECT_FIELD_BYTES and field.startswith(CUSTOMER):
-            customers[field[1:]] = value
+        if len(field) == SUBJECT_BYTES:
+            customers[field] = value
         elif field.isdigit():
             holds[field] = value
         else:

@@ -3,12 +3,14 @@
 What is on its way is passed over: seats that go back to stock, blocks that Redis is being told of, and facts.
 """
 
-import struct
+import io
 
 from engine.audit.records import Bought, Difference, LedgerShowtime, RedisShowtime
 from engine.audit.seats_check import Seats, bought_counts, check_seats, damage, read_seats
 
-POLICY = struct.Struct(">IIIIHHHQQQQ")
+NUMBERS_OF_POLICY = (4, 4, 4, 4, 2, 2, 2, 6, 6, 6, 6)
+"""How many bytes each of them has."""
+POLICY_BYTES = sum(NUMBERS_OF_POLICY)
 RULES = (
     *("hold_ttl_ms", "payment_ttl_ms", "hold_max_ms", "claim_max_ms"),
     *("seats_per_hold_max", "holds_per_customer_max", "seats_per_customer_max"),
@@ -55,9 +57,12 @@ def _check_status(state: RedisShowtime, ledger: LedgerShowtime) -> list[Differen
 
 def _check_policy(state: RedisShowtime, ledger: LedgerShowtime) -> list[Difference]:
     packed = state.meta[b"policy"]
-    if len(packed) != POLICY.size:
-        return [_difference(ledger, "damaged", "key meta", f"{POLICY.size} bytes of policy", f"{len(packed)}")]
-    told = dict(zip(RULES, POLICY.unpack(packed), strict=True))
+    if len(packed) != POLICY_BYTES:
+        return [_difference(ledger, "damaged", "key meta", f"{POLICY_BYTES} bytes of policy", f"{len(packed)}")]
+    numbers = io.BytesIO(packed)
+    told = {
+        name: int.from_bytes(numbers.read(size), "big") for name, size in zip(RULES, NUMBERS_OF_POLICY, strict=True)
+    }
     return [
         _difference(ledger, "policy_differs", "key meta", f"{name} {wanted}", f"{name} {told[name]}")
         for name, wanted in ledger.rules.items()

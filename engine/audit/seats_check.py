@@ -12,6 +12,7 @@ HOLD_BYTES = 23
 HOLD_STATE, CHECKED_OUT = 22, 128
 """Which byte of a hold is its state, and its bit there of a hold that was checked out."""
 SUBJECT_BYTES = 16
+OWNER_BYTES = 4
 CUSTOMER_BYTES, LAPSES_BYTES = 2, 7
 WITH_LAPSES = 2**15
 SENTINEL = b"0"
@@ -130,15 +131,15 @@ def _check_deadlines(state: RedisShowtime, holds: dict[int, HoldRecord]) -> list
 
 def _check_customers(state: RedisShowtime, holds: dict[int, HoldRecord]) -> list[Difference]:
     found = []
-    listed: dict[int, tuple[bytes, int]] = {}
+    listed: dict[int, bytes] = {}
     for subject, packed in state.customers.items():
         with_lapses = int.from_bytes(packed[:CUSTOMER_BYTES], "big") >= WITH_LAPSES
         first = CUSTOMER_BYTES + (LAPSES_BYTES if with_lapses else 0)
-        whole = packed[first : len(packed) - (len(packed) - first) % 5]
-        listed |= {owner: (subject, count) for owner, count in struct.iter_unpack(">IB", whole)}
+        whole = packed[first : len(packed) - (len(packed) - first) % OWNER_BYTES]
+        listed |= {owner: subject for (owner,) in struct.iter_unpack(">I", whole)}
     for owner in sorted(holds.keys() | listed.keys()):
         hold = holds.get(owner)
-        wanted = None if hold is None else (hold.subject, len(hold.seats))
+        wanted = hold.subject if hold else None
         if listed.get(owner) != wanted:
             found.append(
                 _difference(state, "customer_differs", f"hold {owner}", _listed(wanted), _listed(listed.get(owner)))
@@ -178,8 +179,8 @@ def _word_of(cell: int, word: str) -> str:
     return word if word == "sold" else "owned"
 
 
-def _listed(entry: tuple[bytes, int] | None) -> str:
-    return "in no customer's list" if entry is None else f"{entry[1]} seats of customer {entry[0].hex()}"
+def _listed(subject: bytes | None) -> str:
+    return "in no customer's list" if subject is None else f"in the list of customer {subject.hex()}"
 
 
 def _text(field: bytes) -> str:

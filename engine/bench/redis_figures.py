@@ -13,6 +13,8 @@ from engine.bench.figures import Figure
 
 CALLS = 20_000
 SHOWTIMES, SEATS = 200, 300
+WEIGHED = 1000
+"""So many showtimes that the buffers of who measures are no part of what one weighs."""
 CLAIM_MAX, HASH_SHARE_MAX, MEMORY_SHARE_MAX = 3.5, 1 / 3, 1 / 20
 
 
@@ -75,9 +77,9 @@ class RedisFigures:
     def memory(self) -> Figure:
         """Compare what a showtime weighs; in the baseline a seat weighs the same whatever its state."""
         self._empty()
-        ours = self._meter.memory_of(lambda: self._with_holds(ours=True)) / SHOWTIMES
+        ours = self._meter.memory_of(lambda: self._with_holds(ours=True)) / WEIGHED
         self._empty()
-        theirs = self._meter.memory_of(lambda: self._with_holds(ours=False)) / SHOWTIMES
+        theirs = self._meter.memory_of(lambda: self._with_holds(ours=False)) / WEIGHED
         return Figure(
             name="B3",
             what="Redis memory of a showtime of 300 seats, half sold, with 20 holds / that of seat_hash",
@@ -89,12 +91,12 @@ class RedisFigures:
 
     def _with_holds(self, *, ours: bool) -> None:
         if ours:
-            self._load(SHOWTIMES, SEATS, SEATS // 2)
-            for number in range(1, SHOWTIMES + 1):
+            self._load(WEIGHED, SEATS, SEATS // 2)
+            for number in range(1, WEIGHED + 1):
                 self._meter.cpu_us(self._meter.claims([number], 40, 20))
         else:
-            self._fill_hash(SHOWTIMES, SEATS)
-            self._meter.cpu_us(claims_of_seat_hash(SHOWTIMES, 40, self._hash_script, self._redis))
+            self._fill_hash(WEIGHED, SEATS)
+            self._meter.cpu_us(claims_of_seat_hash(WEIGHED, 40, self._hash_script, self._redis))
 
     def _empty(self) -> None:
         """Forget everything at once; what another thread frees later would be missing from what is measured next."""

@@ -13,7 +13,7 @@ from engine.limits import CLUSTER_SLOTS, PARTITIONS
 SHOWTIME_KEYS = {
     "meta": (
         "hash: status, seats_count, policy, generation, seq, version, fence, next_lapse_ms; owner number -> packed "
-        "hold; c<16 bytes of the subject> -> packed bought count, lapses and holds "
+        "hold; the 16 bytes of a subject -> packed bought count, lapses and holds "
         "(lua/include/formats.lua)"
     ),
     "seats": (

@@ -10,8 +10,8 @@ function customer_holds.read(keys, meta, customer, now_ms)
     return nil
   end
   local found = {live = {}, lapsed = {}, seats = 0}
-  for _, listed in ipairs(customer.holds) do
-    local hold = holds.read(keys, listed.owner, meta.policy, now_ms)
+  for _, owner in ipairs(customer.holds) do
+    local hold = holds.read(keys, owner, meta.policy, now_ms)
     if not hold or not end_hold.sound(keys, meta, hold) then
       return nil
     end

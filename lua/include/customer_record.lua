@@ -2,7 +2,7 @@
 -- include: formats
 local customer_record = {}
 
--- Give {bought, lapses, lapsed_ms, holds = {{owner, seats}, ...}}, or nil if it is no such record; `packed` is false
+-- Give {bought, lapses, lapsed_ms, holds = {owner, ...}}, or nil if it is no such record; `packed` is false
 -- for a new customer. `lapsed_ms` is when the latest of the lapses was.
 function customer_record.read(packed)
   packed = packed or formats.NO_CUSTOMER
@@ -18,19 +18,18 @@ function customer_record.read(packed)
     end
     customer.lapses, customer.lapsed_ms, first = struct.unpack(formats.LAPSES, packed, first)
   end
-  if (#packed + 1 - first) % formats.CUSTOMER_HOLD_BYTES ~= 0 then
+  if (#packed + 1 - first) % formats.OWNER_BYTES ~= 0 then
     return nil
   end
-  for position = first, #packed, formats.CUSTOMER_HOLD_BYTES do
-    local owner, seats = struct.unpack(formats.CUSTOMER_HOLD, packed, position)
-    customer.holds[#customer.holds + 1] = {owner = owner, seats = seats}
+  for position = first, #packed, formats.OWNER_BYTES do
+    customer.holds[#customer.holds + 1] = struct.unpack(formats.OWNER, packed, position)
   end
   return customer
 end
 
 -- Find the record of a customer: as read.
 function customer_record.find(meta_key, subject)
-  return customer_record.read(redis.call('HGET', meta_key, formats.CUSTOMER_FIELD .. subject))
+  return customer_record.read(redis.call('HGET', meta_key, subject))
 end
 
 -- Write a record, or take it away when nothing is left in it. Begins with a deletion.
@@ -42,30 +41,33 @@ function customer_record.save(meta_key, subject, customer)
   else
     packed = struct.pack(formats.CUSTOMER, customer.bought)
   end
-  for _, hold in ipairs(customer.holds) do
-    packed = packed .. struct.pack(formats.CUSTOMER_HOLD, hold.owner, hold.seats)
+  for _, owner in ipairs(customer.holds) do
+    packed = packed .. struct.pack(formats.OWNER, owner)
   end
-  redis.call('HDEL', meta_key, formats.CUSTOMER_FIELD .. subject)
+  redis.call('HDEL', meta_key, subject)
   if packed ~= formats.NO_CUSTOMER then
-    redis.call('HSET', meta_key, formats.CUSTOMER_FIELD .. subject, packed)
+    redis.call('HSET', meta_key, subject, packed)
   end
 end
 
--- Take a hold off or give it another size (`seats` 0 takes it off), and move the bought count. A record that cannot be
--- read begins anew: the caller is in the middle of its change.
-function customer_record.change(meta_key, subject, owner, seats, bought_more)
+-- Take a hold off the list (0 is none), and move the bought count. A record that cannot be read begins anew: the caller
+-- is in the middle of its change.
+function customer_record.drop(meta_key, subject, gone, bought_more)
   local customer = customer_record.find(meta_key, subject) or customer_record.read(false)
-  customer.bought = math.max(customer.bought + bought_more, 0)
-  local others = {}
-  for _, hold in ipairs(customer.holds) do
-    if hold.owner ~= owner then
-      table.insert(others, hold)
+  local left = {}
+  for _, owner in ipairs(customer.holds) do
+    if owner ~= gone then
+      table.insert(left, owner)
     end
   end
-  if seats > 0 then
-    table.insert(others, {owner = owner, seats = seats})
-  end
-  customer.holds = others
+  customer.holds, customer.bought = left, math.max(customer.bought + bought_more, 0)
+  customer_record.save(meta_key, subject, customer)
+end
+
+-- Put a hold on the list of a customer whose record was read.
+function customer_record.add(meta_key, subject, owner)
+  local customer = customer_record.find(meta_key, subject)
+  table.insert(customer.holds, owner)
   customer_record.save(meta_key, subject, customer)
 end
 

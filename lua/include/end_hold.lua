@@ -34,7 +34,7 @@ function end_hold.forget(keys, hold, bought)
   redis.call('HDEL', keys.meta, hold.owner)
   redis.call('HDEL', keys.checkouts, hold.owner)
   redis.call('ZREM', keys.deadlines, hold.owner)
-  customer_record.change(keys.meta, hold.subject, hold.owner, 0, bought)
+  customer_record.drop(keys.meta, hold.subject, hold.owner, bought)
 end
 
 -- Free the seats of a hold and take its records away; a booking's end becomes a fact. The caller saves meta.

@@ -1,26 +1,23 @@
 -- How records are packed (big-endian, see struct.pack), and the numbers with a meaning of their own.
 return {
   -- Policy: hold_ttl_ms, payment_ttl_ms, hold_max_ms, claim_max_ms, seats_per_hold_max, holds_per_customer_max,
-  -- seats_per_customer_max, sales_open_ms, sales_stop_ms, ends_ms, keys_until_ms. 54 bytes: values of at most 64
+  -- seats_per_customer_max, sales_open_ms, sales_stop_ms, ends_ms, keys_until_ms. 46 bytes: values of at most 64
   -- bytes keep a hash in Redis' compact encoding.
-  POLICY = '>I4I4I4I4HHHI8I8I8I8',
-  POLICY_BYTES = 54,
-  -- Fields of `meta` beside those of the showtime itself: that of a hold is its owner number, in digits; that of a
-  -- customer a letter before the subject.
-  CUSTOMER_FIELD = 'c',
+  POLICY = '>I4I4I4I4HHHI6I6I6I6',
+  POLICY_BYTES = 46,
+  -- Fields of `meta` beside those of the showtime itself, of which none has 16 bytes: that of a hold is its owner number,
+  -- in digits; that of a customer is the subject.
   -- Hold: subject 16 bytes, claimed_at_ms, its state (include/holds.lua), then 2 bytes per seat. Its deadline stands in
   -- the sorted set `deadlines` and nowhere else, what it was checked out with in `checkouts`.
   HOLD = '>c16I6B',
   HOLD_BYTES = 23,
   HELD_ANEW = 0,
   HOLD_SEAT = 'H',
-  -- Customer: seats bought, plus WITH_LAPSES if the lapses come next; then per hold not yet ended its owner number and
-  -- its seats. Lapsed holds stay listed until they are ended. The field goes when nothing is left.
+  -- Customer: seats bought, plus WITH_LAPSES if the lapses come next; then of each hold not yet ended the owner number.
+  -- Lapsed holds stay listed until they are ended. The field goes when nothing is left.
   CUSTOMER = '>H',
   CUSTOMER_BYTES = 2,
   WITH_LAPSES = 32768,
-  CUSTOMER_HOLD = '>I4B',
-  CUSTOMER_HOLD_BYTES = 5,
   NO_CUSTOMER = '\0\0',
   -- Lapses: holds left to lapse, and when the latest did.
   LAPSES = '>BI6',
@@ -34,6 +31,7 @@ return {
   BLOCKED_MAP = 2,
   MAPS = 3,
   OWNER = '>I4',
+  OWNER_BYTES = 4,
   NOBODY = '\0\0\0\0',
   -- The owner number of a blocked seat.
   BLOCKED = 4294967295,

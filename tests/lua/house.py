@@ -1,6 +1,5 @@
 """A showtime in a real Redis, driven through its scripts alone: what the tests of this folder play with."""
 
-from collections import Counter
 from struct import pack, unpack
 from typing import Any
 from uuid import UUID
@@ -189,8 +188,8 @@ class House:
         """Give the records in meta of `holds` by owner number, of `customers` by subject."""
         fields = self.redis.hgetall(self.key("meta")).items()
         if name == "holds":
-            return {int(field): packed for field, packed in fields if field.isdigit()}
-        return {field[1:]: packed for field, packed in fields if field[:1] == b"c" and len(field) == 17}
+            return {int(field): packed for field, packed in fields if field.isdigit() and len(field) <= 10}
+        return {field: packed for field, packed in fields if len(field) == 16}
 
     def record(self, name: str, of: Any) -> bytes | None:
         """Give one record of `holds` or `customers`."""
@@ -243,18 +242,18 @@ class House:
         assert deadlines.pop(b"0") == float("inf")
         assert set(records) == {int(owner) for owner in deadlines}
         held: dict[int, bytes] = {}
-        sizes: dict[bytes, Counter[int]] = {}
+        owned: dict[bytes, set[int]] = {}
         for owner, record in records.items():
             subject, *_, seats = read_hold(record)
             assert list(seats) == sorted(set(seats)) != []
             assert all(owners[seat] == owner for seat in seats)
             assert not held.keys() & set(seats)
             held |= dict.fromkeys(seats, subject)
-            sizes.setdefault(subject, Counter())[owner] += len(seats)
+            owned.setdefault(subject, set()).add(owner)
         assert set(held) == locked
         customers = {subject: read_customer(raw) for subject, raw in self.records("customers").items()}
-        listed = {subject: dict(holds) for subject, (_, _, holds) in customers.items()}
-        assert {subject: held for subject, held in listed.items() if held} == sizes
+        listed = {subject: set(holds) for subject, (_, _, holds) in customers.items()}
+        assert {subject: held for subject, held in listed.items() if held} == owned
         assert sum(bought for bought, _, _ in customers.values()) == len(sold)
         assert all(customer != (0, None, ()) for customer in customers.values())
         pending = {owner for owner, record in records.items() if read_hold(record)[2] == b"P"}

@@ -142,11 +142,11 @@ end
 end
 local status, stamp, seats_count, version, fence, next_lapse_ms, packed, record = unpack(redis.pcall('HMGET',
   meta_key, 'status', 'generation', 'seats_count', 'version', 'fence', 'next_lapse_ms', 'policy',
-  'c' .. subject))
+  subject))
 local hold_ttl_ms, hold_max_ms, seats_per_hold_max, seats_per_customer_max, sales_open_ms, sales_stop_ms, _
-if status == 'open' and stamp == generation and packed and #packed == 54 then
+if status == 'open' and stamp == generation and packed and #packed == 46 then
   hold_ttl_ms, _, hold_max_ms, _, seats_per_hold_max, _, seats_per_customer_max, sales_open_ms, sales_stop_ms =
-    struct.unpack('>I4I4I4I4HHHI8I8I8I8', packed)
+    struct.unpack('>I4I4I4I4HHHI6I6I6I6', packed)
 end
 if not hold_ttl_ms or now_ms < sales_open_ms or now_ms >= sales_stop_ms then
   local policy_read
@@ -157,7 +157,7 @@ function policy_read(packed)
   local rules = {payment_retry_ttl_ms = PAYMENT_RETRY_TTL_MS}
   rules.hold_ttl_ms, rules.payment_ttl_ms, rules.hold_max_ms, rules.claim_max_ms, rules.seats_per_hold_max,
     rules.holds_per_customer_max, rules.seats_per_customer_max, rules.sales_open_ms, rules.sales_stop_ms,
-    rules.ends_ms, rules.keys_until_ms = struct.unpack('>I4I4I4I4HHHI8I8I8I8', packed)
+    rules.ends_ms, rules.keys_until_ms = struct.unpack('>I4I4I4I4HHHI6I6I6I6', packed)
   -- No deadline lies further ahead than this, unless the clock was set back.
   rules.ahead_max_ms = math.max(rules.hold_ttl_ms, rules.payment_ttl_ms, PAYMENT_RETRY_TTL_MS)
   return rules
@@ -188,7 +188,7 @@ function showtime_look(meta_key, generation, now_ms)
   end
   -- Each of them is reckoned with halfway through some change, where an error would leave half of it behind.
   if not (STATUSES[status] and seats and version and fence and next_lapse_ms and whole(fields[8]))
-    or not packed or #packed ~= 54 then
+    or not packed or #packed ~= 46 then
     return nil, {'damaged', now_ms}
   end
   return {
@@ -244,7 +244,7 @@ end
 if record and rule ~= '' then
   local customer_record_read
   do
--- Give {bought, lapses, lapsed_ms, holds = {{owner, seats}, ...}}, or nil if it is no such record; `packed` is false
+-- Give {bought, lapses, lapsed_ms, holds = {owner, ...}}, or nil if it is no such record; `packed` is false
 -- for a new customer. `lapsed_ms` is when the latest of the lapses was.
 function customer_record_read(packed)
   packed = packed or '\0\0'
@@ -260,12 +260,11 @@ function customer_record_read(packed)
     end
     customer.lapses, customer.lapsed_ms, first = struct.unpack('>BI6', packed, first)
   end
-  if (#packed + 1 - first) % 5 ~= 0 then
+  if (#packed + 1 - first) % 4 ~= 0 then
     return nil
   end
-  for position = first, #packed, 5 do
-    local owner, seats = struct.unpack('>I4B', packed, position)
-    customer.holds[#customer.holds + 1] = {owner = owner, seats = seats}
+  for position = first, #packed, 4 do
+    customer.holds[#customer.holds + 1] = struct.unpack('>I4', packed, position)
   end
   return customer
 end
@@ -305,7 +304,7 @@ function policy_read(packed)
   local rules = {payment_retry_ttl_ms = PAYMENT_RETRY_TTL_MS}
   rules.hold_ttl_ms, rules.payment_ttl_ms, rules.hold_max_ms, rules.claim_max_ms, rules.seats_per_hold_max,
     rules.holds_per_customer_max, rules.seats_per_customer_max, rules.sales_open_ms, rules.sales_stop_ms,
-    rules.ends_ms, rules.keys_until_ms = struct.unpack('>I4I4I4I4HHHI8I8I8I8', packed)
+    rules.ends_ms, rules.keys_until_ms = struct.unpack('>I4I4I4I4HHHI6I6I6I6', packed)
   -- No deadline lies further ahead than this, unless the clock was set back.
   rules.ahead_max_ms = math.max(rules.hold_ttl_ms, rules.payment_ttl_ms, PAYMENT_RETRY_TTL_MS)
   return rules
@@ -336,7 +335,7 @@ function showtime_look(meta_key, generation, now_ms)
   end
   -- Each of them is reckoned with halfway through some change, where an error would leave half of it behind.
   if not (STATUSES[status] and seats and version and fence and next_lapse_ms and whole(fields[8]))
-    or not packed or #packed ~= 54 then
+    or not packed or #packed ~= 46 then
     return nil, {'damaged', now_ms}
   end
   return {
@@ -359,7 +358,7 @@ end
   end
   local customer_record_read
   do
--- Give {bought, lapses, lapsed_ms, holds = {{owner, seats}, ...}}, or nil if it is no such record; `packed` is false
+-- Give {bought, lapses, lapsed_ms, holds = {owner, ...}}, or nil if it is no such record; `packed` is false
 -- for a new customer. `lapsed_ms` is when the latest of the lapses was.
 function customer_record_read(packed)
   packed = packed or '\0\0'
@@ -375,12 +374,11 @@ function customer_record_read(packed)
     end
     customer.lapses, customer.lapsed_ms, first = struct.unpack('>BI6', packed, first)
   end
-  if (#packed + 1 - first) % 5 ~= 0 then
+  if (#packed + 1 - first) % 4 ~= 0 then
     return nil
   end
-  for position = first, #packed, 5 do
-    local owner, seats = struct.unpack('>I4B', packed, position)
-    customer.holds[#customer.holds + 1] = {owner = owner, seats = seats}
+  for position = first, #packed, 4 do
+    customer.holds[#customer.holds + 1] = struct.unpack('>I4', packed, position)
   end
   return customer
 end
@@ -508,8 +506,8 @@ function customer_holds_read(keys, meta, customer, now_ms)
     return nil
   end
   local found = {live = {}, lapsed = {}, seats = 0}
-  for _, listed in ipairs(customer.holds) do
-    local hold = holds.read(keys, listed.owner, meta.policy, now_ms)
+  for _, owner in ipairs(customer.holds) do
+    local hold = holds.read(keys, owner, meta.policy, now_ms)
     if not hold or not end_hold_sound(keys, meta, hold) then
       return nil
     end
@@ -765,9 +763,9 @@ function seat_look_runs(seats)
   return runs
 end
   end
-  local customer_record_read, customer_record_find, customer_record_save, customer_record_change
+  local customer_record_read, customer_record_find, customer_record_save, customer_record_drop
   do
--- Give {bought, lapses, lapsed_ms, holds = {{owner, seats}, ...}}, or nil if it is no such record; `packed` is false
+-- Give {bought, lapses, lapsed_ms, holds = {owner, ...}}, or nil if it is no such record; `packed` is false
 -- for a new customer. `lapsed_ms` is when the latest of the lapses was.
 function customer_record_read(packed)
   packed = packed or '\0\0'
@@ -783,18 +781,17 @@ function customer_record_read(packed)
     end
     customer.lapses, customer.lapsed_ms, first = struct.unpack('>BI6', packed, first)
   end
-  if (#packed + 1 - first) % 5 ~= 0 then
+  if (#packed + 1 - first) % 4 ~= 0 then
     return nil
   end
-  for position = first, #packed, 5 do
-    local owner, seats = struct.unpack('>I4B', packed, position)
-    customer.holds[#customer.holds + 1] = {owner = owner, seats = seats}
+  for position = first, #packed, 4 do
+    customer.holds[#customer.holds + 1] = struct.unpack('>I4', packed, position)
   end
   return customer
 end
 -- Find the record of a customer: as read.
 function customer_record_find(meta_key, subject)
-  return customer_record_read(redis.call('HGET', meta_key, 'c' .. subject))
+  return customer_record_read(redis.call('HGET', meta_key, subject))
 end
 -- Write a record, or take it away when nothing is left in it. Begins with a deletion.
 function customer_record_save(meta_key, subject, customer)
@@ -805,29 +802,25 @@ function customer_record_save(meta_key, subject, customer)
   else
     packed = struct.pack('>H', customer.bought)
   end
-  for _, hold in ipairs(customer.holds) do
-    packed = packed .. struct.pack('>I4B', hold.owner, hold.seats)
+  for _, owner in ipairs(customer.holds) do
+    packed = packed .. struct.pack('>I4', owner)
   end
-  redis.call('HDEL', meta_key, 'c' .. subject)
+  redis.call('HDEL', meta_key, subject)
   if packed ~= '\0\0' then
-    redis.call('HSET', meta_key, 'c' .. subject, packed)
+    redis.call('HSET', meta_key, subject, packed)
   end
 end
--- Take a hold off or give it another size (`seats` 0 takes it off), and move the bought count. A record that cannot be
--- read begins anew: the caller is in the middle of its change.
-function customer_record_change(meta_key, subject, owner, seats, bought_more)
+-- Take a hold off the list (0 is none), and move the bought count. A record that cannot be read begins anew: the caller
+-- is in the middle of its change.
+function customer_record_drop(meta_key, subject, gone, bought_more)
   local customer = customer_record_find(meta_key, subject) or customer_record_read(false)
-  customer.bought = math.max(customer.bought + bought_more, 0)
-  local others = {}
-  for _, hold in ipairs(customer.holds) do
-    if hold.owner ~= owner then
-      table.insert(others, hold)
+  local left = {}
+  for _, owner in ipairs(customer.holds) do
+    if owner ~= gone then
+      table.insert(left, owner)
     end
   end
-  if seats > 0 then
-    table.insert(others, {owner = owner, seats = seats})
-  end
-  customer.holds = others
+  customer.holds, customer.bought = left, math.max(customer.bought + bought_more, 0)
   customer_record_save(meta_key, subject, customer)
 end
   end
@@ -876,7 +869,7 @@ function end_hold_forget(keys, hold, bought)
   redis.call('HDEL', keys.meta, hold.owner)
   redis.call('HDEL', keys.checkouts, hold.owner)
   redis.call('ZREM', keys.deadlines, hold.owner)
-  customer_record_change(keys.meta, hold.subject, hold.owner, 0, bought)
+  customer_record_drop(keys.meta, hold.subject, hold.owner, bought)
 end
 -- Free the seats of a hold and take its records away; a booking's end becomes a fact. The caller saves meta.
 local function free(keys, meta, generation, hold, now_ms, kind, reason, trace)
@@ -906,22 +899,22 @@ end
     end_hold_expire(keys, meta, generation, gone, now_ms, 'payment_timeout', request_trace(request_text))
   end
   version = meta.version
-  record = redis.call('HGET', meta_key, 'c' .. subject)
+  record = redis.call('HGET', meta_key, subject)
   -- Whoever ended has left unmarked what they had of these seats.
   redis.call('BITFIELD', seats_key, unpack(marking))
 end
 seat_map_fill(seats_key, seats_count, runs, cell)
 version = version + 1
-record = (record or '\0\0') .. struct.pack('>I4B', owner, #seats)
+record = (record or '\0\0') .. cell
 local hold = struct.pack('>c16I6B' .. string.rep('H', #seats), subject, now_ms, 0,
   unpack(seats))
 if lapses_first then
   redis.call('HSET', meta_key, 'version', version, 'fence', owner, 'next_lapse_ms', deadline_ms,
-    'c' .. subject, record, owner, hold)
+    subject, record, owner, hold)
   redis.call('ZADD', lapses_key, deadline_ms, string.match(meta_key, ':(%d+):meta$'))
 else
   redis.call('HSET', meta_key, 'version', version, 'fence', owner,
-    'c' .. subject, record, owner, hold)
+    subject, record, owner, hold)
 end
 
 -- answer

@@ -26,7 +26,7 @@ function policy_read(packed)
   local rules = {payment_retry_ttl_ms = PAYMENT_RETRY_TTL_MS}
   rules.hold_ttl_ms, rules.payment_ttl_ms, rules.hold_max_ms, rules.claim_max_ms, rules.seats_per_hold_max,
     rules.holds_per_customer_max, rules.seats_per_customer_max, rules.sales_open_ms, rules.sales_stop_ms,
-    rules.ends_ms, rules.keys_until_ms = struct.unpack('>I4I4I4I4HHHI8I8I8I8', packed)
+    rules.ends_ms, rules.keys_until_ms = struct.unpack('>I4I4I4I4HHHI6I6I6I6', packed)
   -- No deadline lies further ahead than this, unless the clock was set back.
   rules.ahead_max_ms = math.max(rules.hold_ttl_ms, rules.payment_ttl_ms, PAYMENT_RETRY_TTL_MS)
   return rules
@@ -57,7 +57,7 @@ function showtime_look(meta_key, generation, now_ms)
   end
   -- Each of them is reckoned with halfway through some change, where an error would leave half of it behind.
   if not (STATUSES[status] and seats and version and fence and next_lapse_ms and whole(fields[8]))
-    or not packed or #packed ~= 54 then
+    or not packed or #packed ~= 46 then
     return nil, {'damaged', now_ms}
   end
   return {
@@ -197,7 +197,7 @@ return holds
 end)()
 local customer_record_read, customer_record_find
 do
--- Give {bought, lapses, lapsed_ms, holds = {{owner, seats}, ...}}, or nil if it is no such record; `packed` is false
+-- Give {bought, lapses, lapsed_ms, holds = {owner, ...}}, or nil if it is no such record; `packed` is false
 -- for a new customer. `lapsed_ms` is when the latest of the lapses was.
 function customer_record_read(packed)
   packed = packed or '\0\0'
@@ -213,18 +213,17 @@ function customer_record_read(packed)
     end
     customer.lapses, customer.lapsed_ms, first = struct.unpack('>BI6', packed, first)
   end
-  if (#packed + 1 - first) % 5 ~= 0 then
+  if (#packed + 1 - first) % 4 ~= 0 then
     return nil
   end
-  for position = first, #packed, 5 do
-    local owner, seats = struct.unpack('>I4B', packed, position)
-    customer.holds[#customer.holds + 1] = {owner = owner, seats = seats}
+  for position = first, #packed, 4 do
+    customer.holds[#customer.holds + 1] = struct.unpack('>I4', packed, position)
   end
   return customer
 end
 -- Find the record of a customer: as read.
 function customer_record_find(meta_key, subject)
-  return customer_record_read(redis.call('HGET', meta_key, 'c' .. subject))
+  return customer_record_read(redis.call('HGET', meta_key, subject))
 end
 end
 
@@ -260,8 +259,8 @@ if subject ~= '' then
   if not customer then
     return {'damaged', now_ms}
   end
-  for _, listed in ipairs(customer.holds) do
-    local hold = holds.read(keys, listed.owner, meta.policy, now_ms)
+  for _, owner in ipairs(customer.holds) do
+    local hold = holds.read(keys, owner, meta.policy, now_ms)
     if not hold then
       return {'damaged', now_ms}
     end

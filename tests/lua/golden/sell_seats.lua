@@ -68,7 +68,7 @@ function policy_read(packed)
   local rules = {payment_retry_ttl_ms = PAYMENT_RETRY_TTL_MS}
   rules.hold_ttl_ms, rules.payment_ttl_ms, rules.hold_max_ms, rules.claim_max_ms, rules.seats_per_hold_max,
     rules.holds_per_customer_max, rules.seats_per_customer_max, rules.sales_open_ms, rules.sales_stop_ms,
-    rules.ends_ms, rules.keys_until_ms = struct.unpack('>I4I4I4I4HHHI8I8I8I8', packed)
+    rules.ends_ms, rules.keys_until_ms = struct.unpack('>I4I4I4I4HHHI6I6I6I6', packed)
   -- No deadline lies further ahead than this, unless the clock was set back.
   rules.ahead_max_ms = math.max(rules.hold_ttl_ms, rules.payment_ttl_ms, PAYMENT_RETRY_TTL_MS)
   return rules
@@ -99,7 +99,7 @@ function showtime_look(meta_key, generation, now_ms)
   end
   -- Each of them is reckoned with halfway through some change, where an error would leave half of it behind.
   if not (STATUSES[status] and seats and version and fence and next_lapse_ms and whole(fields[8]))
-    or not packed or #packed ~= 54 then
+    or not packed or #packed ~= 46 then
     return nil, {'damaged', now_ms}
   end
   return {
@@ -362,9 +362,9 @@ end
 
 return holds
 end)()
-local customer_record_read, customer_record_find, customer_record_save, customer_record_change
+local customer_record_read, customer_record_find, customer_record_save, customer_record_drop
 do
--- Give {bought, lapses, lapsed_ms, holds = {{owner, seats}, ...}}, or nil if it is no such record; `packed` is false
+-- Give {bought, lapses, lapsed_ms, holds = {owner, ...}}, or nil if it is no such record; `packed` is false
 -- for a new customer. `lapsed_ms` is when the latest of the lapses was.
 function customer_record_read(packed)
   packed = packed or '\0\0'
@@ -380,18 +380,17 @@ function customer_record_read(packed)
     end
     customer.lapses, customer.lapsed_ms, first = struct.unpack('>BI6', packed, first)
   end
-  if (#packed + 1 - first) % 5 ~= 0 then
+  if (#packed + 1 - first) % 4 ~= 0 then
     return nil
   end
-  for position = first, #packed, 5 do
-    local owner, seats = struct.unpack('>I4B', packed, position)
-    customer.holds[#customer.holds + 1] = {owner = owner, seats = seats}
+  for position = first, #packed, 4 do
+    customer.holds[#customer.holds + 1] = struct.unpack('>I4', packed, position)
   end
   return customer
 end
 -- Find the record of a customer: as read.
 function customer_record_find(meta_key, subject)
-  return customer_record_read(redis.call('HGET', meta_key, 'c' .. subject))
+  return customer_record_read(redis.call('HGET', meta_key, subject))
 end
 -- Write a record, or take it away when nothing is left in it. Begins with a deletion.
 function customer_record_save(meta_key, subject, customer)
@@ -402,29 +401,25 @@ function customer_record_save(meta_key, subject, customer)
   else
     packed = struct.pack('>H', customer.bought)
   end
-  for _, hold in ipairs(customer.holds) do
-    packed = packed .. struct.pack('>I4B', hold.owner, hold.seats)
+  for _, owner in ipairs(customer.holds) do
+    packed = packed .. struct.pack('>I4', owner)
   end
-  redis.call('HDEL', meta_key, 'c' .. subject)
+  redis.call('HDEL', meta_key, subject)
   if packed ~= '\0\0' then
-    redis.call('HSET', meta_key, 'c' .. subject, packed)
+    redis.call('HSET', meta_key, subject, packed)
   end
 end
--- Take a hold off or give it another size (`seats` 0 takes it off), and move the bought count. A record that cannot be
--- read begins anew: the caller is in the middle of its change.
-function customer_record_change(meta_key, subject, owner, seats, bought_more)
+-- Take a hold off the list (0 is none), and move the bought count. A record that cannot be read begins anew: the caller
+-- is in the middle of its change.
+function customer_record_drop(meta_key, subject, gone, bought_more)
   local customer = customer_record_find(meta_key, subject) or customer_record_read(false)
-  customer.bought = math.max(customer.bought + bought_more, 0)
-  local others = {}
-  for _, hold in ipairs(customer.holds) do
-    if hold.owner ~= owner then
-      table.insert(others, hold)
+  local left = {}
+  for _, owner in ipairs(customer.holds) do
+    if owner ~= gone then
+      table.insert(left, owner)
     end
   end
-  if seats > 0 then
-    table.insert(others, {owner = owner, seats = seats})
-  end
-  customer.holds = others
+  customer.holds, customer.bought = left, math.max(customer.bought + bought_more, 0)
   customer_record_save(meta_key, subject, customer)
 end
 end
@@ -505,7 +500,7 @@ function end_hold_forget(keys, hold, bought)
   redis.call('HDEL', keys.meta, hold.owner)
   redis.call('HDEL', keys.checkouts, hold.owner)
   redis.call('ZREM', keys.deadlines, hold.owner)
-  customer_record_change(keys.meta, hold.subject, hold.owner, 0, bought)
+  customer_record_drop(keys.meta, hold.subject, hold.owner, bought)
 end
 -- Free the seats of a hold and take its records away; a booking's end becomes a fact. The caller saves meta.
 local function free(keys, meta, generation, hold, now_ms, kind, reason, trace)
@@ -676,7 +671,7 @@ if late then
   for _, gone in ipairs(lapsed) do
     end_hold_expire(keys, meta, generation, gone, now_ms, 'payment_timeout', trace)
   end
-  customer_record_change(keys.meta, subject, owner, 0, #seats)
+  customer_record_drop(keys.meta, subject, owner, #seats)
 else
   end_hold_forget(keys, hold, #seats)
   seat_map_set(keys.seats, meta.seats, 1, runs, 0, cell)

@@ -79,7 +79,6 @@ class HoldCalls(Rules):
             for gone in verdict.lapsed:
                 self.expire(showtime, gone, call)
             hold.seats = kept
-            self.note(showtime, hold.subject, gone=hold, new=hold)
             showtime.version += 1
         answer = self.hold_answer("changed", showtime, hold, call)
         return self.remember(call, answer, self.deadline(showtime, hold, now_ms))

@@ -5,14 +5,12 @@ from json import loads
 from struct import unpack
 from typing import Any
 
-from tests.seat_places import read_customer, read_hold
+from tests.seat_places import read_customer, read_hold, read_policy
 from tests.simulation.model.bits import as_bitmap
 from tests.simulation.model.model import Model
 from tests.simulation.model.records import BLOCKED, Fact, Policy
 
-POLICY = ">4I3H4Q"
-SUBJECT_FIELD = 17
-"""Length of a field that is a letter and a customer's 16 bytes."""
+SUBJECT_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class Look:
         owners: the number in each seat's cell.
         holds: owner number -> subject, claimed_at_ms, status, extensions, retries, payment open, seats.
         deadlines: owner number -> ms.
-        customers: subject -> seats bought, ((owner number, count of seats), ...).
+        customers: subject -> seats bought, owner numbers.
         lapses: subject -> holds left to lapse, when the latest did.
         checkouts: owner number -> text.
         hint: the earliest deadline that the worker's timer knows, None without one.
@@ -107,8 +105,7 @@ def look_of_model(model: Model) -> Look:
         },
         deadlines={owner: hold.deadline_ms for owner, hold in holds.items()},
         customers={
-            subject: (customer.bought, tuple((owner, len(holds[owner].seats)) for owner in customer.holds))
-            for subject, customer in showtime.customers.items()
+            subject: (customer.bought, tuple(customer.holds)) for subject, customer in showtime.customers.items()
         },
         lapses={subject: (kept.count, kept.last_ms) for subject, kept in showtime.lapses.items()},
         checkouts={owner: hold.checkout for owner, hold in holds.items() if hold.checkout is not None},
@@ -133,17 +130,16 @@ def look_of_replies(replies: list[Any], hint: bytes | None) -> Look:
     hint_ms = None if hint is None else int(float(hint))
     load = pairs_of(loading)
     nonce = load.pop(b"nonce", None)
-    bought = {field[1:]: unpack(">H", packed)[0] for field, packed in load.items() if len(field) == SUBJECT_FIELD}
+    bought = {field: unpack(">H", packed)[0] for field, packed in load.items() if len(field) == SUBJECT_BYTES}
     loading = (nonce, bought) if nonce is not None else None
     if not meta:
         assert not any(replies[:-1]), f"some keys outlived meta: {replies}"
         return Look(**NOT_LOADED, hint=hint_ms, loading=loading)
     fields, scores, texts = (pairs_of(reply) for reply in (meta, deadlines, checkouts))
     assert scores.pop(b"0", None) == b"inf", "the sentinel of `deadlines` is lost"
-    of_subjects = {field: fields.pop(field) for field in list(fields) if len(field) == SUBJECT_FIELD}
+    of_subjects = {field: fields.pop(field) for field in list(fields) if len(field) == SUBJECT_BYTES}
     packed_holds = {int(field): fields.pop(field) for field in list(fields) if field.isdigit()}
-    assert {field[:1] for field in of_subjects} <= {b"c"}, f"fields of meta that nobody knows: {of_subjects}"
-    records = {field[1:]: read_customer(packed) for field, packed in of_subjects.items()}
+    records = {subject: read_customer(packed) for subject, packed in of_subjects.items()}
     count = int(fields[b"seats_count"])
     size = count // 8 + 1
     assert len(seats) == 3 * size + 4 * count, f"{len(seats)} bytes for {count} seats"
@@ -172,7 +168,7 @@ def _meta_of(fields: dict[bytes, bytes]) -> dict[str, Any]:
     meta: dict[str, Any] = {name.decode(): value for name, value in fields.items()}
     meta["seats"] = meta.pop("seats_count")
     numbers = {name: int(value) for name, value in meta.items() if name not in {"status", "policy"}}
-    return {**numbers, "status": meta["status"].decode(), "policy": Policy(*unpack(POLICY, meta["policy"]))}
+    return {**numbers, "status": meta["status"].decode(), "policy": Policy(*read_policy(meta["policy"]))}
 
 
 def facts_of(entries: list[Any]) -> list[Fact]:
