@@ -87,29 +87,32 @@ local free = seat_map.all(seats_key, seats_count, runs, formats.NOBODY)
 local meta, keys, lapsed
 if not free or record then
   -- include: showtime
+  -- include: policy
   -- include: customer_record
   -- include: customer_holds
   -- include: deadlines
   -- include: end_hold
   -- include: intact
   -- include: takeover
-  keys = {
-    meta = meta_key, seats = seats_key, deadlines = deadlines_key, checkouts = checkouts_key, facts = facts_key,
-    lapses = lapses_key,
-  }
+  keys = {meta = meta_key, seats = seats_key, deadlines = deadlines_key, checkouts = checkouts_key}
   if not intact.check(keys, seats_count) then
     return {'damaged', now_ms}
   end
-  local refusal
-  meta, refusal = showtime.enter(meta_key, generation, now_ms)
-  if refusal then
-    return refusal
-  end
+  meta = {seats = seats_count, policy = policy.read(packed)}
   local verdict = takeover.judge(keys, meta, seats, subject, now_ms)
   local customer = customer_record.read(record)
   local mine = customer_holds.read(keys, meta, customer, now_ms)
   if not verdict or not mine then
     return {'damaged', now_ms}
+  end
+  if #verdict.lapsed + #verdict.capped + #mine.lapsed > 0 then
+    -- More is written then than by a claim of free seats.
+    keys.facts, keys.lapses = facts_key, lapses_key
+    local refusal
+    meta, refusal = showtime.enter(meta_key, generation, now_ms)
+    if refusal or not intact.check(keys, seats_count) then
+      return refusal or {'damaged', now_ms}
+    end
   end
   if #verdict.taken > 0 then
     deadlines.mend(deadlines_key, lapses_key, meta_key, meta, verdict.capped)

@@ -41,9 +41,10 @@ if not intact.check(keys, meta.seats) then
 end
 local seats, runs = seat_map.read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
 local freed = {}
+local marks = seat_look.marks(keys.seats, meta.seats, runs)
 for i, owner in ipairs(seat_look.owners(keys.seats, meta.seats, runs)) do
   -- ABA: the seat may have been sold again meanwhile, or claimed under a new number.
-  if owner == sale and seat_look.bit(keys.seats, meta.seats, formats.SOLD_MAP, seats[i]) == 1 then
+  if owner == sale and marks[i][formats.SOLD_MAP + 1] == 1 then
     table.insert(freed, seats[i])
   end
 end

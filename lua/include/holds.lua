@@ -3,7 +3,9 @@
 local holds = {}
 
 -- The state of a hold is one byte: extensions used (4 bits), payment retries used (2), payment open, checked out.
-local RETRY, PAYMENT_OPEN, CHECKED_OUT = 16, 64, 128
+local RETRY = 16
+local PAYMENT_OPEN = 64
+local CHECKED_OUT = 128
 
 -- Read a hold, its deadline, and, of one that was checked out, its check-out where the caller has `keys.checkouts`;
 -- hold.checkout is '' before. Gives nil if there is none, or nil and 'damaged' if only a part of it is there.

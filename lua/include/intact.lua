@@ -11,10 +11,9 @@ function intact.check(keys, seats_count)
     if redis.pcall('STRLEN', keys.seats) ~= bytes then
       return false
     end
-    for map = 0, formats.MAPS - 1 do
-      if redis.call('GETBIT', keys.seats, seat_map.bit(map, seats_count, seats_count)) ~= 1 then
-        return false
-      end
+    local sold, locked, blocked = unpack(seat_map.bits(keys.seats, seats_count, seats_count, 1))
+    if sold + locked + blocked ~= formats.MAPS then
+      return false
     end
   end
   if keys.deadlines and redis.pcall('ZSCORE', keys.deadlines, '0') ~= 'inf' then

@@ -24,17 +24,28 @@ function seat_look.runs(seats)
   return runs
 end
 
--- Whether a seat's bit is set, as 0 or 1.
-function seat_look.bit(seats_key, seats_count, map, seat)
-  return redis.call('GETBIT', seats_key, seat_map.bit(map, seats_count, seat))
+-- What the three bitmaps say of each of the runs' seats, in their order: {sold, locked, blocked}, each 0 or 1.
+function seat_look.marks(seats_key, seats_count, runs)
+  local marks = {}
+  for i = 1, #runs, 2 do
+    local bits = seat_map.bits(seats_key, seats_count, runs[i], runs[i + 1])
+    for place = runs[i + 1] - 1, 0, -1 do
+      local mark = {}
+      for map = 1, formats.MAPS do
+        mark[map] = math.floor(bits[map] / 2 ^ place) % 2
+      end
+      marks[#marks + 1] = mark
+    end
+  end
+  return marks
 end
 
 -- Those of the seats whose bit is set.
 function seat_look.marked(seats_key, seats_count, map, seats)
   local marked = {}
-  for _, seat in ipairs(seats) do
-    if seat_look.bit(seats_key, seats_count, map, seat) == 1 then
-      table.insert(marked, seat)
+  for i, mark in ipairs(seat_look.marks(seats_key, seats_count, seat_look.runs(seats))) do
+    if mark[map + 1] == 1 then
+      table.insert(marked, seats[i])
     end
   end
   return marked

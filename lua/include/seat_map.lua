@@ -43,7 +43,7 @@ function seat_map.map_bytes(seats_count)
   return (seats_count - seats_count % 8) / 8 + 1
 end
 
--- Where a seat's bit stands, for GETBIT; that of seat number `seats_count` is the bitmap's sentinel.
+-- Where a seat's bit stands; that of seat number `seats_count` is the bitmap's sentinel.
 function seat_map.bit(map, seats_count, seat)
   return 8 * map * seat_map.map_bytes(seats_count) + seat
 end
@@ -51,6 +51,15 @@ end
 -- The three bitmaps, one behind the other.
 function seat_map.maps(seats_key, seats_count)
   return redis.call('GETRANGE', seats_key, 0, formats.MAPS * seat_map.map_bytes(seats_count) - 1)
+end
+
+-- The bits of a run in each of the three bitmaps, as one number each: that of the last seat is worth 1. The run behind
+-- the last seat is the sentinel.
+function seat_map.bits(seats_key, seats_count, first, count)
+  local kind = 'u' .. count
+  return redis.call('BITFIELD_RO', seats_key, 'GET', kind, seat_map.bit(formats.SOLD_MAP, seats_count, first),
+    'GET', kind, seat_map.bit(formats.LOCKED_MAP, seats_count, first),
+    'GET', kind, seat_map.bit(formats.BLOCKED_MAP, seats_count, first))
 end
 
 -- The cells of a run; shorter, or an error, if the string is not what it should be.

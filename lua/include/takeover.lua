@@ -18,17 +18,17 @@ end
 --   live     live holds met, each once
 --   capped   those of them whose stored deadline must be rewritten
 function takeover.judge(keys, meta, seats, subject, now_ms)
-  local owners = seat_look.owners(keys.seats, meta.seats, seat_look.runs(seats))
+  local runs = seat_look.runs(seats)
+  local owners = seat_look.owners(keys.seats, meta.seats, runs)
   if not owners then
     return nil
   end
   local verdict = {taken = {}, kept = {}, lapsed = {}, live = {}, capped = {}}
+  local marks = seat_look.marks(keys.seats, meta.seats, runs)
   local met = {}
   for i, seat in ipairs(seats) do
     local owner = owners[i]
-    local sold = seat_look.bit(keys.seats, meta.seats, formats.SOLD_MAP, seat)
-    local locked = seat_look.bit(keys.seats, meta.seats, formats.LOCKED_MAP, seat)
-    local blocked = seat_look.bit(keys.seats, meta.seats, formats.BLOCKED_MAP, seat)
+    local sold, locked, blocked = unpack(marks[i])
     if sold + locked + blocked ~= (owner == 0 and 0 or 1) or (blocked == 1) ~= (owner == formats.BLOCKED) then
       return nil
     end

@@ -27,7 +27,7 @@ BROKEN = {
     ),
     "an end tells nobody": ("include/end_hold.lua", "if hold.status == 'P' then", "if hold.payment_open == 1 then"),
     "a limit is one too many": ("claim_seats.lua", "if #seats > left then", "if #seats > left + 1 then"),
-    "a restock takes any sale's seats": ("restock_seats.lua", "if owner == sale and seat_look", "if seat_look"),
+    "a restock takes any sale's seats": ("restock_seats.lua", "if owner == sale and marks", "if marks"),
     "a sale takes other seats": (
         "sell_seats.lua",
         "elseif table.concat(hold.seats, ' ') ~= table.concat(seats, ' ') then",

@@ -19,6 +19,7 @@ READING = frozenset(
         "HLEN",
         "EXISTS",
         "STRLEN",
+        "BITFIELD_RO",
         "GETBIT",
         "GETRANGE",
         "GET",

@@ -53,15 +53,23 @@ function request_remember(request_key, text, answer, until_ms, now_ms)
   redis.call('SET', request_key, cmsgpack.pack(memory), 'PX', ttl_ms)
 end
 end
-local seat_map_map_bytes, seat_map_bit
+local seat_map_map_bytes, seat_map_bit, seat_map_bits
 do
 -- How many bytes a bitmap has; three of them stand before the first cell.
 function seat_map_map_bytes(seats_count)
   return (seats_count - seats_count % 8) / 8 + 1
 end
--- Where a seat's bit stands, for GETBIT; that of seat number `seats_count` is the bitmap's sentinel.
+-- Where a seat's bit stands; that of seat number `seats_count` is the bitmap's sentinel.
 function seat_map_bit(map, seats_count, seat)
   return 8 * map * seat_map_map_bytes(seats_count) + seat
+end
+-- The bits of a run in each of the three bitmaps, as one number each: that of the last seat is worth 1. The run behind
+-- the last seat is the sentinel.
+function seat_map_bits(seats_key, seats_count, first, count)
+  local kind = 'u' .. count
+  return redis.call('BITFIELD_RO', seats_key, 'GET', kind, seat_map_bit(0, seats_count, first),
+    'GET', kind, seat_map_bit(1, seats_count, first),
+    'GET', kind, seat_map_bit(2, seats_count, first))
 end
 end
 local intact_check
@@ -73,10 +81,9 @@ function intact_check(keys, seats_count)
     if redis.pcall('STRLEN', keys.seats) ~= bytes then
       return false
     end
-    for map = 0, 3 - 1 do
-      if redis.call('GETBIT', keys.seats, seat_map_bit(map, seats_count, seats_count)) ~= 1 then
-        return false
-      end
+    local sold, locked, blocked = unpack(seat_map_bits(keys.seats, seats_count, seats_count, 1))
+    if sold + locked + blocked ~= 3 then
+      return false
     end
   end
   if keys.deadlines and redis.pcall('ZSCORE', keys.deadlines, '0') ~= 'inf' then

@@ -140,7 +140,7 @@ function entry_writer(meta_key, request_key, generation, not_after_ms, request_t
   return showtime_enter(meta_key, generation, now_ms)
 end
 end
-local seat_map_read, seat_map_map_bytes, seat_map_bit, seat_map_fill, seat_map_set
+local seat_map_read, seat_map_map_bytes, seat_map_bit, seat_map_bits, seat_map_fill, seat_map_set
 do
 -- Read seat indexes from values[first..last]. Gives them ascending, and their runs.
 -- Raises if one is no seat of the showtime or comes twice.
@@ -178,9 +178,17 @@ end
 function seat_map_map_bytes(seats_count)
   return (seats_count - seats_count % 8) / 8 + 1
 end
--- Where a seat's bit stands, for GETBIT; that of seat number `seats_count` is the bitmap's sentinel.
+-- Where a seat's bit stands; that of seat number `seats_count` is the bitmap's sentinel.
 function seat_map_bit(map, seats_count, seat)
   return 8 * map * seat_map_map_bytes(seats_count) + seat
+end
+-- The bits of a run in each of the three bitmaps, as one number each: that of the last seat is worth 1. The run behind
+-- the last seat is the sentinel.
+function seat_map_bits(seats_key, seats_count, first, count)
+  local kind = 'u' .. count
+  return redis.call('BITFIELD_RO', seats_key, 'GET', kind, seat_map_bit(0, seats_count, first),
+    'GET', kind, seat_map_bit(1, seats_count, first),
+    'GET', kind, seat_map_bit(2, seats_count, first))
 end
 -- Fill cells.
 function seat_map_fill(seats_key, seats_count, runs, cell)
@@ -207,10 +215,9 @@ function intact_check(keys, seats_count)
     if redis.pcall('STRLEN', keys.seats) ~= bytes then
       return false
     end
-    for map = 0, 3 - 1 do
-      if redis.call('GETBIT', keys.seats, seat_map_bit(map, seats_count, seats_count)) ~= 1 then
-        return false
-      end
+    local sold, locked, blocked = unpack(seat_map_bits(keys.seats, seats_count, seats_count, 1))
+    if sold + locked + blocked ~= 3 then
+      return false
     end
   end
   if keys.deadlines and redis.pcall('ZSCORE', keys.deadlines, '0') ~= 'inf' then
@@ -222,23 +229,34 @@ function intact_check(keys, seats_count)
     and not (keys.checkouts and type(redis.pcall('HLEN', keys.checkouts)) ~= 'number')
 end
 end
-local seat_look_runs, seat_look_bit, seat_look_marked
+local seat_look_runs, seat_look_marks, seat_look_marked
 do
 -- The runs of seats that are known to be distinct, in range and ascending.
 function seat_look_runs(seats)
   local _, runs = seat_map_read(seats, 1, #seats, math.huge)
   return runs
 end
--- Whether a seat's bit is set, as 0 or 1.
-function seat_look_bit(seats_key, seats_count, map, seat)
-  return redis.call('GETBIT', seats_key, seat_map_bit(map, seats_count, seat))
+-- What the three bitmaps say of each of the runs' seats, in their order: {sold, locked, blocked}, each 0 or 1.
+function seat_look_marks(seats_key, seats_count, runs)
+  local marks = {}
+  for i = 1, #runs, 2 do
+    local bits = seat_map_bits(seats_key, seats_count, runs[i], runs[i + 1])
+    for place = runs[i + 1] - 1, 0, -1 do
+      local mark = {}
+      for map = 1, 3 do
+        mark[map] = math.floor(bits[map] / 2 ^ place) % 2
+      end
+      marks[#marks + 1] = mark
+    end
+  end
+  return marks
 end
 -- Those of the seats whose bit is set.
 function seat_look_marked(seats_key, seats_count, map, seats)
   local marked = {}
-  for _, seat in ipairs(seats) do
-    if seat_look_bit(seats_key, seats_count, map, seat) == 1 then
-      table.insert(marked, seat)
+  for i, mark in ipairs(seat_look_marks(seats_key, seats_count, seat_look_runs(seats))) do
+    if mark[map + 1] == 1 then
+      table.insert(marked, seats[i])
     end
   end
   return marked
@@ -421,17 +439,16 @@ function seat_look_owners(seats_key, seats_count, runs)
   return owners
 end
 end
-local holds = (function()
--- Finding holds by what a hold id says, and keeping them.
-local holds = {}
-
+local holds_read
+do
 -- The state of a hold is one byte: extensions used (4 bits), payment retries used (2), payment open, checked out.
-local RETRY, PAYMENT_OPEN, CHECKED_OUT = 16, 64, 128
-
+local RETRY = 16
+local PAYMENT_OPEN = 64
+local CHECKED_OUT = 128
 -- Read a hold, its deadline, and, of one that was checked out, its check-out where the caller has `keys.checkouts`;
 -- hold.checkout is '' before. Gives nil if there is none, or nil and 'damaged' if only a part of it is there.
 -- `capped` tells that the stored deadline lies beyond what any clock but a wrong one could have written.
-function holds.read(keys, owner, rules, now_ms)
+function holds_read(keys, owner, rules, now_ms)
   local packed = redis.pcall('HGET', keys.meta, owner)
   local score = redis.pcall('ZSCORE', keys.deadlines, owner)
   if not packed and not score then
@@ -468,45 +485,7 @@ function holds.read(keys, owner, rules, now_ms)
   end
   return hold
 end
-
--- Owner numbers of one load share their high byte and are given in ascending order.
-local function never_issued(owner, meta)
-  return owner > meta.fence and math.floor(owner / 2 ^ 24) == math.floor(meta.fence / 2 ^ 24)
 end
-
--- Read the live hold that a hold id names (same owner number, same moment of the claim), for its own customer
--- ('' stands for staff and the system). Gives the hold, or nil and the refusal.
-function holds.own(keys, owner, claimed_at_ms, subject, meta, now_ms)
-  local hold, damaged = holds.read(keys, owner, meta.policy, now_ms)
-  if damaged then
-    return nil, {'damaged', now_ms}
-  end
-  if hold and hold.claimed_at_ms ~= tonumber(claimed_at_ms) then
-    hold = nil
-  end
-  if hold and subject ~= '' and hold.subject ~= subject then
-    return nil, {'not_found', now_ms}
-  end
-  if not hold and (never_issued(tonumber(owner), meta) or tonumber(claimed_at_ms) > now_ms) then
-    return nil, {'not_found', now_ms}
-  end
-  if not hold or hold.lapsed then
-    return nil, {'hold_expired', now_ms}
-  end
-  return hold
-end
-
--- Deleted first: at maxmemory Redis lets a script write on once it has written, and never refuses a deletion.
-function holds.save(meta_key, hold)
-  local state = hold.extensions + RETRY * hold.retries + PAYMENT_OPEN * hold.payment_open
-    + (hold.status == 'P' and CHECKED_OUT or 0)
-  redis.call('HDEL', meta_key, hold.owner)
-  redis.call('HSET', meta_key, hold.owner, struct.pack('>c16I6B' .. string.rep('H', #hold.seats),
-    hold.subject, hold.claimed_at_ms, state, unpack(hold.seats)))
-end
-
-return holds
-end)()
 local end_hold_sound
 do
 -- Whether every seat of the hold still is the hold's: only then may it be ended.
@@ -528,17 +507,17 @@ end
 --   live     live holds met, each once
 --   capped   those of them whose stored deadline must be rewritten
 function takeover_judge(keys, meta, seats, subject, now_ms)
-  local owners = seat_look_owners(keys.seats, meta.seats, seat_look_runs(seats))
+  local runs = seat_look_runs(seats)
+  local owners = seat_look_owners(keys.seats, meta.seats, runs)
   if not owners then
     return nil
   end
   local verdict = {taken = {}, kept = {}, lapsed = {}, live = {}, capped = {}}
+  local marks = seat_look_marks(keys.seats, meta.seats, runs)
   local met = {}
   for i, seat in ipairs(seats) do
     local owner = owners[i]
-    local sold = seat_look_bit(keys.seats, meta.seats, 0, seat)
-    local locked = seat_look_bit(keys.seats, meta.seats, 1, seat)
-    local blocked = seat_look_bit(keys.seats, meta.seats, 2, seat)
+    local sold, locked, blocked = unpack(marks[i])
     if sold + locked + blocked ~= (owner == 0 and 0 or 1) or (blocked == 1) ~= (owner == 4294967295) then
       return nil
     end
@@ -549,7 +528,7 @@ function takeover_judge(keys, meta, seats, subject, now_ms)
       refuse(verdict.taken, seat, 'BLOCKED', 0, 0, 0)
       refuse(verdict.kept, seat, 'BLOCKED', 0, 0, 0)
     elseif locked == 1 then
-      local hold = met[owner] or holds.read(keys, owner, meta.policy, now_ms)
+      local hold = met[owner] or holds_read(keys, owner, meta.policy, now_ms)
       if not hold or not (met[owner] or end_hold_sound(keys, meta, hold)) then
         return nil
       end

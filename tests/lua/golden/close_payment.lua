@@ -133,15 +133,23 @@ function entry_writer(meta_key, request_key, generation, not_after_ms, request_t
   return showtime_enter(meta_key, generation, now_ms)
 end
 end
-local seat_map_map_bytes, seat_map_bit
+local seat_map_map_bytes, seat_map_bit, seat_map_bits
 do
 -- How many bytes a bitmap has; three of them stand before the first cell.
 function seat_map_map_bytes(seats_count)
   return (seats_count - seats_count % 8) / 8 + 1
 end
--- Where a seat's bit stands, for GETBIT; that of seat number `seats_count` is the bitmap's sentinel.
+-- Where a seat's bit stands; that of seat number `seats_count` is the bitmap's sentinel.
 function seat_map_bit(map, seats_count, seat)
   return 8 * map * seat_map_map_bytes(seats_count) + seat
+end
+-- The bits of a run in each of the three bitmaps, as one number each: that of the last seat is worth 1. The run behind
+-- the last seat is the sentinel.
+function seat_map_bits(seats_key, seats_count, first, count)
+  local kind = 'u' .. count
+  return redis.call('BITFIELD_RO', seats_key, 'GET', kind, seat_map_bit(0, seats_count, first),
+    'GET', kind, seat_map_bit(1, seats_count, first),
+    'GET', kind, seat_map_bit(2, seats_count, first))
 end
 end
 local intact_check
@@ -153,10 +161,9 @@ function intact_check(keys, seats_count)
     if redis.pcall('STRLEN', keys.seats) ~= bytes then
       return false
     end
-    for map = 0, 3 - 1 do
-      if redis.call('GETBIT', keys.seats, seat_map_bit(map, seats_count, seats_count)) ~= 1 then
-        return false
-      end
+    local sold, locked, blocked = unpack(seat_map_bits(keys.seats, seats_count, seats_count, 1))
+    if sold + locked + blocked ~= 3 then
+      return false
     end
   end
   if keys.deadlines and redis.pcall('ZSCORE', keys.deadlines, '0') ~= 'inf' then
@@ -168,17 +175,16 @@ function intact_check(keys, seats_count)
     and not (keys.checkouts and type(redis.pcall('HLEN', keys.checkouts)) ~= 'number')
 end
 end
-local holds = (function()
--- Finding holds by what a hold id says, and keeping them.
-local holds = {}
-
+local holds_read, holds_own, holds_save
+do
 -- The state of a hold is one byte: extensions used (4 bits), payment retries used (2), payment open, checked out.
-local RETRY, PAYMENT_OPEN, CHECKED_OUT = 16, 64, 128
-
+local RETRY = 16
+local PAYMENT_OPEN = 64
+local CHECKED_OUT = 128
 -- Read a hold, its deadline, and, of one that was checked out, its check-out where the caller has `keys.checkouts`;
 -- hold.checkout is '' before. Gives nil if there is none, or nil and 'damaged' if only a part of it is there.
 -- `capped` tells that the stored deadline lies beyond what any clock but a wrong one could have written.
-function holds.read(keys, owner, rules, now_ms)
+function holds_read(keys, owner, rules, now_ms)
   local packed = redis.pcall('HGET', keys.meta, owner)
   local score = redis.pcall('ZSCORE', keys.deadlines, owner)
   if not packed and not score then
@@ -215,16 +221,14 @@ function holds.read(keys, owner, rules, now_ms)
   end
   return hold
 end
-
 -- Owner numbers of one load share their high byte and are given in ascending order.
 local function never_issued(owner, meta)
   return owner > meta.fence and math.floor(owner / 2 ^ 24) == math.floor(meta.fence / 2 ^ 24)
 end
-
 -- Read the live hold that a hold id names (same owner number, same moment of the claim), for its own customer
 -- ('' stands for staff and the system). Gives the hold, or nil and the refusal.
-function holds.own(keys, owner, claimed_at_ms, subject, meta, now_ms)
-  local hold, damaged = holds.read(keys, owner, meta.policy, now_ms)
+function holds_own(keys, owner, claimed_at_ms, subject, meta, now_ms)
+  local hold, damaged = holds_read(keys, owner, meta.policy, now_ms)
   if damaged then
     return nil, {'damaged', now_ms}
   end
@@ -242,18 +246,15 @@ function holds.own(keys, owner, claimed_at_ms, subject, meta, now_ms)
   end
   return hold
 end
-
 -- Deleted first: at maxmemory Redis lets a script write on once it has written, and never refuses a deletion.
-function holds.save(meta_key, hold)
+function holds_save(meta_key, hold)
   local state = hold.extensions + RETRY * hold.retries + PAYMENT_OPEN * hold.payment_open
     + (hold.status == 'P' and CHECKED_OUT or 0)
   redis.call('HDEL', meta_key, hold.owner)
   redis.call('HSET', meta_key, hold.owner, struct.pack('>c16I6B' .. string.rep('H', #hold.seats),
     hold.subject, hold.claimed_at_ms, state, unpack(hold.seats)))
 end
-
-return holds
-end)()
+end
 local showtime_number
 do
 -- The showtime's number, as its keys spell it.
@@ -306,7 +307,7 @@ if not intact_check(keys, meta.seats) then
 end
 local rules = meta.policy
 local hold
-hold, refusal = holds.own(keys, owner, claimed_at_ms, ANYBODY, meta, now_ms)
+hold, refusal = holds_own(keys, owner, claimed_at_ms, ANYBODY, meta, now_ms)
 if refusal then
   return refusal
 end
@@ -319,7 +320,7 @@ if hold.payment_open == 1 then
     local later_ms = math.max(hold.deadline_ms, now_ms + rules.payment_retry_ttl_ms)
     hold.deadline_ms = math.min(later_ms, hold.claimed_at_ms + rules.claim_max_ms)
   end
-  holds.save(keys.meta, hold)
+  holds_save(keys.meta, hold)
   deadlines_set(keys.deadlines, keys.lapses, keys.meta, meta, hold.owner, hold.deadline_ms)
 end
 

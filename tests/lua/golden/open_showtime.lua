@@ -54,7 +54,7 @@ do
 function seat_map_map_bytes(seats_count)
   return (seats_count - seats_count % 8) / 8 + 1
 end
--- Where a seat's bit stands, for GETBIT; that of seat number `seats_count` is the bitmap's sentinel.
+-- Where a seat's bit stands; that of seat number `seats_count` is the bitmap's sentinel.
 function seat_map_bit(map, seats_count, seat)
   return 8 * map * seat_map_map_bytes(seats_count) + seat
 end

@@ -133,7 +133,7 @@ function entry_writer(meta_key, request_key, generation, not_after_ms, request_t
   return showtime_enter(meta_key, generation, now_ms)
 end
 end
-local seat_map_read, seat_map_map_bytes, seat_map_bit, seat_map_fill, seat_map_set
+local seat_map_read, seat_map_map_bytes, seat_map_bit, seat_map_bits, seat_map_fill, seat_map_set
 do
 -- Read seat indexes from values[first..last]. Gives them ascending, and their runs.
 -- Raises if one is no seat of the showtime or comes twice.
@@ -171,9 +171,17 @@ end
 function seat_map_map_bytes(seats_count)
   return (seats_count - seats_count % 8) / 8 + 1
 end
--- Where a seat's bit stands, for GETBIT; that of seat number `seats_count` is the bitmap's sentinel.
+-- Where a seat's bit stands; that of seat number `seats_count` is the bitmap's sentinel.
 function seat_map_bit(map, seats_count, seat)
   return 8 * map * seat_map_map_bytes(seats_count) + seat
+end
+-- The bits of a run in each of the three bitmaps, as one number each: that of the last seat is worth 1. The run behind
+-- the last seat is the sentinel.
+function seat_map_bits(seats_key, seats_count, first, count)
+  local kind = 'u' .. count
+  return redis.call('BITFIELD_RO', seats_key, 'GET', kind, seat_map_bit(0, seats_count, first),
+    'GET', kind, seat_map_bit(1, seats_count, first),
+    'GET', kind, seat_map_bit(2, seats_count, first))
 end
 -- Fill cells.
 function seat_map_fill(seats_key, seats_count, runs, cell)
@@ -200,10 +208,9 @@ function intact_check(keys, seats_count)
     if redis.pcall('STRLEN', keys.seats) ~= bytes then
       return false
     end
-    for map = 0, 3 - 1 do
-      if redis.call('GETBIT', keys.seats, seat_map_bit(map, seats_count, seats_count)) ~= 1 then
-        return false
-      end
+    local sold, locked, blocked = unpack(seat_map_bits(keys.seats, seats_count, seats_count, 1))
+    if sold + locked + blocked ~= 3 then
+      return false
     end
   end
   if keys.deadlines and redis.pcall('ZSCORE', keys.deadlines, '0') ~= 'inf' then
@@ -223,7 +230,7 @@ function seat_map_cells(seats_key, seats_count, first, count)
   return redis.pcall('GETRANGE', seats_key, at, at + 4 * count - 1)
 end
 end
-local seat_look_owners, seat_look_runs, seat_look_bit
+local seat_look_owners, seat_look_runs, seat_look_marks
 do
 -- Owner numbers in the order of the runs' seats; nil if the map is damaged.
 function seat_look_owners(seats_key, seats_count, runs)
@@ -244,9 +251,20 @@ function seat_look_runs(seats)
   local _, runs = seat_map_read(seats, 1, #seats, math.huge)
   return runs
 end
--- Whether a seat's bit is set, as 0 or 1.
-function seat_look_bit(seats_key, seats_count, map, seat)
-  return redis.call('GETBIT', seats_key, seat_map_bit(map, seats_count, seat))
+-- What the three bitmaps say of each of the runs' seats, in their order: {sold, locked, blocked}, each 0 or 1.
+function seat_look_marks(seats_key, seats_count, runs)
+  local marks = {}
+  for i = 1, #runs, 2 do
+    local bits = seat_map_bits(seats_key, seats_count, runs[i], runs[i + 1])
+    for place = runs[i + 1] - 1, 0, -1 do
+      local mark = {}
+      for map = 1, 3 do
+        mark[map] = math.floor(bits[map] / 2 ^ place) % 2
+      end
+      marks[#marks + 1] = mark
+    end
+  end
+  return marks
 end
 end
 local customer_record_read, customer_record_find, customer_record_save, customer_record_drop
@@ -345,9 +363,10 @@ if not intact_check(keys, meta.seats) then
 end
 local seats, runs = seat_map_read(ARGV, FIRST_SEAT, #ARGV, meta.seats)
 local freed = {}
+local marks = seat_look_marks(keys.seats, meta.seats, runs)
 for i, owner in ipairs(seat_look_owners(keys.seats, meta.seats, runs)) do
   -- ABA: the seat may have been sold again meanwhile, or claimed under a new number.
-  if owner == sale and seat_look_bit(keys.seats, meta.seats, 0, seats[i]) == 1 then
+  if owner == sale and marks[i][0 + 1] == 1 then
     table.insert(freed, seats[i])
   end
 end
