@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from api.auth import Authenticator
-from api.crowd import Crowd
+from api.crowd import Answer, Crowd
 from api.middleware import Edge
 from api.openapi.document import Document
 from api.rate_limits import RateLimits
@@ -23,12 +23,23 @@ from engine.settings import Settings, load_settings
 class Application(Starlette):
     """Starlette with our layers only: what it would put around them does what `Edge` and `Paths` do once more."""
 
+    _crowd: Crowd | None = None
+
     def build_middleware_stack(self) -> ASGIApp:
         """Put the layers around the routes."""
         app: ASGIApp = Paths(self.router)
         for layer, args, options in reversed(self.user_middleware):
             app = layer(app, *args, **options)
+        assert isinstance(app, Crowd), "whom it turns away is asked before all else"
+        self._crowd = app
         return app
+
+    def turned_away(self, scope: Scope) -> Answer | None:
+        """Give the answer to a request that is too much; see `Crowd.turned_away`."""
+        if self._crowd is None:
+            return None
+        scope["app"] = self
+        return self._crowd.turned_away(scope)
 
 
 def create_app(settings: Settings, when_ready: Callable[[], None] = lambda: None) -> Starlette:

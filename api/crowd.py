@@ -25,6 +25,8 @@ from engine.errors import Unavailable
 from engine.limits import REQUESTS_ALWAYS_SERVED, REQUESTS_AT_ONCE_MAX, SECOND_MS, TURN_MAX_MS
 from engine.settings import Settings
 
+Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
+"""Status, headers, body."""
 _NEVER = frozenset(map(full_path, UNLIMITED))
 
 
@@ -59,14 +61,27 @@ class Crowd:
         """Serve one request, or turn it away."""
         if scope["type"] != "http" or scope["path"] in _NEVER:
             await self._app(scope, receive, send)
-        elif self._at_once >= self._few and self._is_too_much():
-            await self._turn_away(scope, send)
-        else:
-            self._at_once += 1
-            try:
-                await self._app(scope, receive, send)
-            finally:
-                self._at_once -= 1
+            return
+        answer = self.turned_away(scope)
+        if answer is not None:
+            status, headers, body = answer
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+            return
+        self._at_once += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._at_once -= 1
+
+    def turned_away(self, scope: Scope) -> Answer | None:
+        """Give the answer to a request that is too much, None for one that is welcome.
+
+        `api/http_protocol.py` asks this before there is a task for the request; whoever comes in then is asked again.
+        """
+        if self._at_once < self._few or not self._is_too_much() or scope["path"] in _NEVER:
+            return None
+        return self._turn_away(scope)
 
     def _is_too_much(self) -> bool:
         if not self._is_measuring:
@@ -78,7 +93,7 @@ class Crowd:
         self._is_measuring = False
         self._turn_s = self._clock() - began_s
 
-    async def _turn_away(self, scope: Scope, send: Send) -> None:
+    def _turn_away(self, scope: Scope) -> Answer:
         """Answer as any failure is answered; what is the same each time is made once: most of a rush end here."""
         self._tell()
         if not self._problem:
@@ -89,9 +104,7 @@ class Crowd:
         request_id = scope["request_id"] = request_id_of(scope)
         body = msgspec.json.encode(self._problem | {"instance": scope["path"], "request_id": request_id})
         own = [*self._own_headers, (b"content-length", b"%d" % len(body))]
-        headers = self._headers.of(scope, own)
-        await send({"type": "http.response.start", "status": HTTPStatus.SERVICE_UNAVAILABLE, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        return HTTPStatus.SERVICE_UNAVAILABLE, self._headers.of(scope, own), body
 
     def _tell(self) -> None:
         """Log once a second: a line for each would make them dear."""

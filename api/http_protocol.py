@@ -25,6 +25,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._head_timer: asyncio.TimerHandle | None = None
         self._idle_since_s: float | None = None
+        self._drops_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a first request as long as for the next one."""
@@ -73,7 +74,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def _begin(self) -> None:
         """Let the application serve what the headers ask for, after what this connection has asked for before.
 
-        As uvicorn's own, but for its limits on concurrency (`api/crowd.py` has ours) and with an `Exchange`.
+        As uvicorn's own, but for its limits on concurrency (`api/crowd.py` has ours) and with an `Exchange`. Whom the
+        application turns away needs neither that nor a task: a rush that is far too much must cost as little as can be.
         """
         parser, scope = self.parser, self.scope
         version = parser.get_http_version()
@@ -87,6 +89,13 @@ class GuardedProtocol(HttpToolsProtocol):
         scope["raw_path"] = self.root_path.encode("ascii") + url.path
         scope["query_string"] = url.query or b""
         before = self.cycle
+        is_next = before is None or before.response_complete
+        turned_away = getattr(self.app, "turned_away", None)
+        if turned_away is not None and is_next and not self.flow.write_paused:
+            answer = turned_away(scope)
+            if answer is not None:
+                self._answer_at_once(*answer, keep_alive=version != "1.0" and parser.should_keep_alive())
+                return
         self.cycle = Exchange(
             scope=scope,
             transport=self.transport,
@@ -100,22 +109,34 @@ class GuardedProtocol(HttpToolsProtocol):
             keep_alive=version != "1.0" and parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
-        if before is None or before.response_complete:
+        if is_next:
             self._start_asgi_task(self.cycle, self.app)
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
 
+    def _answer_at_once(
+        self, status: int, headers: list[tuple[bytes, bytes]], body: bytes, *, keep_alive: bool
+    ) -> None:
+        """Answer before there is anything that could be served; the body of the request is dropped as it comes."""
+        self.cycle, self._drops_body = None, True  # type: ignore[assignment]  # as before a first request
+        head = head_of(status, [*self.server_state.default_headers, *headers], keep_alive=keep_alive)
+        self.transport.write(head if self.scope["method"] == "HEAD" else head + body)
+        if not keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
     def on_body(self, body: bytes) -> None:
         """Drop the body of a request that was refused."""
-        if not self.transport.is_closing():
+        if not self.transport.is_closing() and not self._drops_body:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The next bytes are headers again."""
         self._in_head = True
-        if not self.transport.is_closing():
+        if not self.transport.is_closing() and not self._drops_body:
             super().on_message_complete()
+        self._drops_body = False
 
     # --- Connections that are kept: one timer for as long as it lives, and not one for each of its requests
 
@@ -181,6 +202,18 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
+def head_of(status: int, headers: list[tuple[bytes, bytes]], *, keep_alive: bool) -> bytes:
+    """Write down the head of an answer whose length is among its headers.
+
+    Raises:
+        RuntimeError: a header would end before its line, and what follows would be the caller's own headers.
+    """
+    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers) or b"\0" in lines:
+        raise RuntimeError("a header of the answer has more than one line")
+    return STATUS_LINE[status] + lines + (b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
+
+
 class Exchange(RequestResponseCycle):
     """One request and its answer. An answer of known length leaves in one write, head and body.
 
@@ -210,7 +243,7 @@ class Exchange(RequestResponseCycle):
         """Write down the head of an answer whose length is known; False if uvicorn is to deal with it.
 
         Raises:
-            RuntimeError: a header would end before its line, and what follows would be the caller's own headers.
+            RuntimeError: as in `head_of`.
         """
         length = 0 if status in (204, 304) else None
         for name, value in headers:
@@ -220,12 +253,7 @@ class Exchange(RequestResponseCycle):
                 return False
         if length is None:
             return False
-        headers = [*self.default_headers, *headers]
-        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-        if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers) or b"\0" in lines:
-            raise RuntimeError("a header of the answer has more than one line")
-        close = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        self._head = STATUS_LINE[status] + lines + close
+        self._head = head_of(status, [*self.default_headers, *headers], keep_alive=self.keep_alive)
         self.response_started = True
         self.waiting_for_100_continue = False
         self.expected_content_length = 0 if self.scope["method"] == "HEAD" else length

@@ -1,6 +1,7 @@
 """More requests at once than a process may work on."""
 
 import asyncio
+import json
 
 import httpx
 import pytest
@@ -9,6 +10,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from api.app import create_app
 from api.crowd import Crowd
 from engine.limits import SECOND_MS, TURN_MAX_MS
 from engine.settings import Settings
@@ -146,3 +148,20 @@ async def test_money_and_probes_come_through(hall, path):
     hall.doors.set()
     assert (await more).status_code == 200
     await asyncio.gather(*tasks)
+
+
+def test_the_server_may_ask_before_it_begins_anything(monkeypatch):
+    """The application says whom it turns away, and with which answer, to `api/http_protocol.py`."""
+    app = create_app(Settings())
+    scope = {"type": "http", "method": "POST", "path": CLAIM, "headers": [(b"x-request-id", b"mine")]}
+    assert app.turned_away(scope) is None, "it has not started"
+    app.build_middleware_stack()
+    assert app.turned_away(scope) is None
+    monkeypatch.setattr(app._crowd, "_at_once_max", 0)
+    monkeypatch.setattr(app._crowd, "_few", 0)
+    monkeypatch.setattr(app._crowd, "_is_measuring", True)
+    status, headers, body = app.turned_away(scope)
+    problem = json.loads(body)
+    assert (status, problem["code"], problem["request_id"]) == (503, "overloaded", "mine")
+    assert dict(headers)[b"retry-after"] == b"1"
+    assert app.turned_away(scope | {"path": "/api/v1/health"}) is None

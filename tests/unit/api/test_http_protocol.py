@@ -30,7 +30,9 @@ async def app(scope, receive, send):
 @asynccontextmanager
 async def serve(application, keep_alive_s=5):
     """Run a server of another application; gives a connection to it."""
-    config = uvicorn.Config(application, http=GuardedProtocol, port=0, lifespan="off", log_level="critical")
+    # As in engine/serving.py: with proxy_headers the application would stand behind one of uvicorn's own.
+    options = {"proxy_headers": False, "lifespan": "off", "log_level": "critical"}
+    config = uvicorn.Config(application, http=GuardedProtocol, port=0, **options)
     config.timeout_keep_alive = keep_alive_s
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
@@ -212,3 +214,69 @@ async def test_a_connection_is_kept_as_long_as_something_comes():
         assert await asyncio.wait_for(reader.read(), 5) == b""
         assert idle_s - began_s > 0.55
         assert 0.25 < asyncio.get_running_loop().time() - idle_s < 3
+
+
+async def full(scope, receive, send):
+    """The application above, for those who get to it."""
+    await app(scope, receive, send)
+
+
+def turned_away(scope):
+    """Turn away whoever asks for /full."""
+    body = b"full"
+    return (503, [(b"content-length", b"4")], body) if scope["path"] == "/full" else None
+
+
+full.turned_away = turned_away
+
+
+async def test_who_is_turned_away_gets_the_answer_alone_and_the_next_is_served():
+    """The body of a request that was turned away is nobody's, however it comes; the connection stays."""
+    async with serve(full) as (reader, writer):
+        for size in (0, 5, 300_000):
+            writer.write(request(body=b"x" * size, target="/full"))
+            assert await answer_of(reader) == (503, b"full")
+            writer.write(request(body=b"three"))
+            assert await answer_of(reader) == (200, b"2 5")
+        sent = request(body=b"three")
+        writer.write(request(body=b"in two pieces", target="/full")[:-7])
+        assert await answer_of(reader) == (503, b"full")
+        writer.write(b" pieces" + sent)
+        assert await answer_of(reader) == (200, b"2 5")
+
+
+async def test_answers_keep_their_order_where_somebody_is_turned_away():
+    """Whoever has sent one request behind the other is answered one after the other."""
+    async with serve(full) as (reader, writer):
+        writer.write(request(body=b"one") + request(target="/full") + request(body=b"three") + request(target="/full"))
+        assert [await answer_of(reader) for _ in range(4)] == [
+            (200, b"2 3"),
+            *((200, b"2 0"), (200, b"2 5")),
+            (200, b"2 0"),
+        ]
+        writer.write(request(target="/full") + request(body=b"three"))
+        assert [await answer_of(reader) for _ in range(2)] == [(503, b"full"), (200, b"2 5")]
+
+
+@pytest.mark.parametrize(
+    ("sent", "body", "stays"),
+    [
+        (b"HEAD /full HTTP/1.1\r\nHost: x\r\n\r\n", b"", True),
+        (b"GET /full HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"full", False),
+        (b"GET /full HTTP/1.0\r\nHost: x\r\n\r\n", b"full", False),
+    ],
+    ids=["head", "close", "1.0"],
+)
+async def test_a_turning_away_is_an_answer_like_any_other(sent, body, stays):
+    """HEAD has no body, and who wants the connection closed has it closed."""
+    async with serve(full) as (reader, writer):
+        writer.write(sent)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert await reader.readexactly(len(body)) == body
+        assert (b"connection: close" in head.lower()) == (not stays)
+        if stays:
+            writer.write(request(body=b"three"))
+            assert await answer_of(reader) == (200, b"2 5")
+        else:
+            assert await reader.read() == b""
