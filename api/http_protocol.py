@@ -56,6 +56,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Take note that headers begin; what is left of the chunk before them is not theirs."""
         self._in_head = True
+        self._idle_since_s = None
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -77,6 +78,7 @@ class GuardedProtocol(HttpToolsProtocol):
         As uvicorn's own, but for its limits on concurrency (`api/crowd.py` has ours) and with an `Exchange`. Whom the
         application turns away needs neither that nor a task: a rush that is far too much must cost as little as can be.
         """
+        self._idle_since_s = None
         parser, scope = self.parser, self.scope
         version = parser.get_http_version()
         scope["method"] = parser.get_method().decode("ascii")
@@ -94,7 +96,9 @@ class GuardedProtocol(HttpToolsProtocol):
         if turned_away is not None and is_next and not self.flow.write_paused:
             answer = turned_away(scope)
             if answer is not None:
-                self._answer_at_once(*answer, keep_alive=version != "1.0" and parser.should_keep_alive())
+                # Whoever waits to be told whether to send the body may send it or not now: nobody can tell which.
+                keeps = version != "1.0" and parser.should_keep_alive() and not self.expect_100_continue
+                self._answer_at_once(*answer, keep_alive=keeps)
                 return
         self.cycle = Exchange(
             scope=scope,
@@ -157,8 +161,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._look_again_at(self._idle_since_s + self.timeout_keep_alive)
 
     def _unset_keepalive_if_required(self) -> None:
-        """Something comes: the timer stays, for the time after it."""
-        self._idle_since_s = None
+        """Something comes: only a request ends the wait, and not what is left of a body that nobody reads."""
 
     def timeout_keep_alive_handler(self) -> None:
         """Close what has been idle long enough; look again when what is idle would have been."""

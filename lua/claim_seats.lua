@@ -18,7 +18,7 @@ RETURNS  too_late
 RAISES   OOM at maxmemory, before anything changed; an index that is no seat of the showtime, or comes twice
 EMITS    booking_expired, for each lapsed booking that is taken over
 COST     O(seats asked + seats of the holds taken over). A claim of free neighbouring seats by a new customer takes
-         5 commands beside the clock's, and makes few functions: what other cases need is included inside their blocks.
+         6 commands beside the clock's, and makes few functions: what other cases need is included inside their blocks.
 ]]
 -- include: clock
 -- include: formats
@@ -133,7 +133,7 @@ end
 -- change
 local owner = fence + 1
 -- Tried before all else: at maxmemory Redis refuses the first write, and with it the whole claim. A map without its
--- sentinel, a key of another type and a number that somebody has are damage. What was tried is taken back then.
+-- sentinel, a key of another type and a number that has a deadline are damage. What was tried is taken back then.
 -- The usual one run at once, so that the table need not grow.
 local marking = {'GET', 'u1', seat_map.bit(formats.LOCKED_MAP, seats_count, seats_count),
   'SET', 'u' .. runs[2], seat_map.bit(formats.LOCKED_MAP, seats_count, runs[1]), 2 ^ runs[2] - 1}

@@ -15,6 +15,8 @@ import msgspec
 from engine.errors import Refusal
 from engine.limits import SUBJECTS_REMEMBERED_MAX
 
+NUMBERS_OF_NOBODY = frozenset({0, 2**32 - 1})
+"""Free seats have the first, blocked ones the last; the first is also the sentinel of `deadlines`."""
 _CANONICAL = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -55,7 +57,7 @@ def parse_hold_id(text: str) -> HoldId:
         owner=(bits >> 64 & 0xFFF) << 20 | (bits >> 42 & 0xFFFFF),
         showtime=bits & 0xFFFFFFFF,
     )
-    if str(hold) != text.lower():
+    if str(hold) != text.lower() or hold.owner in NUMBERS_OF_NOBODY:
         raise Refusal("not_found")
     return hold
 

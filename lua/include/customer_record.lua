@@ -60,7 +60,8 @@ function customer_record.drop(meta_key, subject, gone, bought_more)
       table.insert(left, owner)
     end
   end
-  customer.holds, customer.bought = left, math.max(customer.bought + bought_more, 0)
+  customer.holds = left
+  customer.bought = math.min(math.max(customer.bought + bought_more, 0), formats.WITH_LAPSES - 1)
   customer_record.save(meta_key, subject, customer)
 end
 

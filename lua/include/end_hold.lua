@@ -39,7 +39,7 @@ end
 
 -- Free the seats of a hold and take its records away; a booking's end becomes a fact. The caller saves meta.
 local function free(keys, meta, generation, hold, now_ms, kind, reason, trace)
-    end_hold.forget(keys, hold, 0)
+  end_hold.forget(keys, hold, 0)
   seat_map.set(keys.seats, meta.seats, formats.LOCKED_MAP, seat_look.runs(hold.seats), 0, formats.NOBODY)
   meta.version = meta.version + 1
   if hold.status == 'P' then

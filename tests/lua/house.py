@@ -37,7 +37,7 @@ POLICY = {
 RELATIVE = ("sales_open_ms", "sales_stop_ms", "ends_ms", "keys_until_ms")
 
 MAP_KEYS = ("meta", "seats", "deadlines", "checkouts")
-"""What the fields of meta begin with that are not the showtime's own. None of its own is 5 or 17 bytes long with it."""
+"""The last one is there only while somebody is checked out."""
 
 
 class House:

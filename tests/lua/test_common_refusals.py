@@ -271,3 +271,19 @@ def test_a_hint_of_another_type_is_met_before_the_first_write(house: House, name
     before = house.dump()
     assert prepared.run(name)[0] == "damaged"
     assert house.dump() == before
+
+
+@pytest.mark.parametrize("owner", [0, 2**32 - 1])
+def test_a_number_of_nobody_is_no_hold_and_no_damage(house: House, owner):
+    """0 is the sentinel of `deadlines`: whoever makes up an id with it must not have the showtime loaded anew."""
+    prepared = Prepared(house)
+    before = house.dump()
+    name = (owner, prepared.booking.claimed_at_ms)
+    answers = {
+        "read_hold": prepared.call("read_hold", *name, BOB)[0],
+        "release_hold": prepared.call("release_hold", *name, BOB, "cancelled", "customer")[0],
+        "extend_hold": prepared.call("extend_hold", *name, BOB)[0],
+        "open_payment": prepared.call("open_payment", *name, BOB)[0],
+    }
+    assert set(answers.values()) <= {"not_found", "hold_expired", "gone"}, answers
+    assert house.dump() == before

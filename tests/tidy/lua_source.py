@@ -20,7 +20,6 @@ READING = frozenset(
         "EXISTS",
         "STRLEN",
         "BITFIELD_RO",
-        "GETBIT",
         "GETRANGE",
         "GET",
         "ZSCORE",
@@ -36,7 +35,6 @@ READING = frozenset(
 WRITING = frozenset(
     [
         "HSET",
-        "HSETNX",
         "HDEL",
         "HINCRBY",
         "BITFIELD",

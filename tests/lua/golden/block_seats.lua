@@ -326,7 +326,8 @@ function customer_record_drop(meta_key, subject, gone, bought_more)
       table.insert(left, owner)
     end
   end
-  customer.holds, customer.bought = left, math.max(customer.bought + bought_more, 0)
+  customer.holds = left
+  customer.bought = math.min(math.max(customer.bought + bought_more, 0), 32768 - 1)
   customer_record_save(meta_key, subject, customer)
 end
 end
@@ -379,7 +380,7 @@ function end_hold_forget(keys, hold, bought)
 end
 -- Free the seats of a hold and take its records away; a booking's end becomes a fact. The caller saves meta.
 local function free(keys, meta, generation, hold, now_ms, kind, reason, trace)
-    end_hold_forget(keys, hold, 0)
+  end_hold_forget(keys, hold, 0)
   seat_map_set(keys.seats, meta.seats, 1, seat_look_runs(hold.seats), 0, '\0\0\0\0')
   meta.version = meta.version + 1
   if hold.status == 'P' then
@@ -449,6 +450,9 @@ local CHECKED_OUT = 128
 -- hold.checkout is '' before. Gives nil if there is none, or nil and 'damaged' if only a part of it is there.
 -- `capped` tells that the stored deadline lies beyond what any clock but a wrong one could have written.
 function holds_read(keys, owner, rules, now_ms)
+  if tonumber(owner) == 0 then
+    return nil -- nobody's number; in `deadlines` it is the sentinel
+  end
   local packed = redis.pcall('HGET', keys.meta, owner)
   local score = redis.pcall('ZSCORE', keys.deadlines, owner)
   if not packed and not score then

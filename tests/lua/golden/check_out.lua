@@ -204,6 +204,9 @@ local CHECKED_OUT = 128
 -- hold.checkout is '' before. Gives nil if there is none, or nil and 'damaged' if only a part of it is there.
 -- `capped` tells that the stored deadline lies beyond what any clock but a wrong one could have written.
 function holds_read(keys, owner, rules, now_ms)
+  if tonumber(owner) == 0 then
+    return nil -- nobody's number; in `deadlines` it is the sentinel
+  end
   local packed = redis.pcall('HGET', keys.meta, owner)
   local score = redis.pcall('ZSCORE', keys.deadlines, owner)
   if not packed and not score then

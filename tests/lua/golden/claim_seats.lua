@@ -18,7 +18,7 @@ RETURNS  too_late
 RAISES   OOM at maxmemory, before anything changed; an index that is no seat of the showtime, or comes twice
 EMITS    booking_expired, for each lapsed booking that is taken over
 COST     O(seats asked + seats of the holds taken over). A claim of free neighbouring seats by a new customer takes
-         5 commands beside the clock's, and makes few functions: what other cases need is included inside their blocks.
+         6 commands beside the clock's, and makes few functions: what other cases need is included inside their blocks.
 ]]
 local clock_now_ms
 do
@@ -393,6 +393,9 @@ local CHECKED_OUT = 128
 -- hold.checkout is '' before. Gives nil if there is none, or nil and 'damaged' if only a part of it is there.
 -- `capped` tells that the stored deadline lies beyond what any clock but a wrong one could have written.
 function holds_read(keys, owner, rules, now_ms)
+  if tonumber(owner) == 0 then
+    return nil -- nobody's number; in `deadlines` it is the sentinel
+  end
   local packed = redis.pcall('HGET', keys.meta, owner)
   local score = redis.pcall('ZSCORE', keys.deadlines, owner)
   if not packed and not score then
@@ -685,7 +688,7 @@ end
 -- change
 local owner = fence + 1
 -- Tried before all else: at maxmemory Redis refuses the first write, and with it the whole claim. A map without its
--- sentinel, a key of another type and a number that somebody has are damage. What was tried is taken back then.
+-- sentinel, a key of another type and a number that has a deadline are damage. What was tried is taken back then.
 -- The usual one run at once, so that the table need not grow.
 local marking = {'GET', 'u1', seat_map_bit(1, seats_count, seats_count),
   'SET', 'u' .. runs[2], seat_map_bit(1, seats_count, runs[1]), 2 ^ runs[2] - 1}
@@ -804,7 +807,8 @@ function customer_record_drop(meta_key, subject, gone, bought_more)
       table.insert(left, owner)
     end
   end
-  customer.holds, customer.bought = left, math.max(customer.bought + bought_more, 0)
+  customer.holds = left
+  customer.bought = math.min(math.max(customer.bought + bought_more, 0), 32768 - 1)
   customer_record_save(meta_key, subject, customer)
 end
   end
@@ -857,7 +861,7 @@ function end_hold_forget(keys, hold, bought)
 end
 -- Free the seats of a hold and take its records away; a booking's end becomes a fact. The caller saves meta.
 local function free(keys, meta, generation, hold, now_ms, kind, reason, trace)
-    end_hold_forget(keys, hold, 0)
+  end_hold_forget(keys, hold, 0)
   seat_map_set(keys.seats, meta.seats, 1, seat_look_runs(hold.seats), 0, '\0\0\0\0')
   meta.version = meta.version + 1
   if hold.status == 'P' then

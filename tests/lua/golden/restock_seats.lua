@@ -324,7 +324,8 @@ function customer_record_drop(meta_key, subject, gone, bought_more)
       table.insert(left, owner)
     end
   end
-  customer.holds, customer.bought = left, math.max(customer.bought + bought_more, 0)
+  customer.holds = left
+  customer.bought = math.min(math.max(customer.bought + bought_more, 0), 32768 - 1)
   customer_record_save(meta_key, subject, customer)
 end
 end

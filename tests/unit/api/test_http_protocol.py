@@ -280,3 +280,47 @@ async def test_a_turning_away_is_an_answer_like_any_other(sent, body, stays):
             assert await answer_of(reader) == (200, b"2 5")
         else:
             assert await reader.read() == b""
+
+
+@pytest.mark.parametrize("rest", [b"", b"x", b"xx"], ids=["nothing", "a part", "all"])
+@pytest.mark.parametrize("target", ["/full", "/"])
+async def test_a_body_that_nobody_waits_for_keeps_no_connection_open(target, rest):
+    """An answer that came before the body ends the request: what follows of it, or does not, is no sign of life."""
+    early = answering(start(FIVE), part(b"hello"))
+
+    async def application(scope, receive, send):
+        await early(scope, receive, send)
+
+    application.turned_away = turned_away
+    async with serve(application, keep_alive_s=0.3) as (reader, writer):
+        writer.write(request(body=b"xx", target=target)[:-2])
+        await answer_of(reader)
+        writer.write(rest)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+
+
+async def test_what_comes_behind_a_dropped_body_is_served_in_its_own_time():
+    """The time between requests ends where the next one begins, also in the same piece as the end of such a body."""
+    answers = asyncio.Event()
+
+    async def application(scope, receive, send):
+        await answers.wait()
+        await app(scope, receive, send)
+
+    application.turned_away = turned_away
+    async with serve(application, keep_alive_s=0.2) as (reader, writer):
+        writer.write(request(body=b"xx", target="/full")[:-1])
+        assert await answer_of(reader) == (503, b"full")
+        writer.write(b"x" + request(body=b"three"))
+        asyncio.get_running_loop().call_later(0.6, answers.set)
+        assert await answer_of(reader) == (200, b"2 5")
+
+
+async def test_who_waits_for_a_word_before_the_body_is_turned_away_for_good():
+    """It may send the body or not: nobody can tell what comes next on that connection."""
+    async with serve(full) as (reader, writer):
+        writer.write(request(["Expect: 100-continue"], b"xx", "/full")[:-2])
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"connection: close" in head.lower()
+        assert await asyncio.wait_for(reader.read(), 5) == b"full"

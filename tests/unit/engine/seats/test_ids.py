@@ -13,7 +13,7 @@ from engine.seats.ids import HoldId, parse_hold_id, subject_key
 HOLD_IDS = st.builds(
     HoldId,
     claimed_at_ms=st.integers(0, 2**48 - 1),
-    owner=st.integers(0, 2**32 - 1),
+    owner=st.integers(1, 2**32 - 2),
     showtime=st.integers(0, SHOWTIME_NUMBER_MAX),
 )
 
@@ -66,10 +66,12 @@ def test_an_id_with_a_bit_changed_is_another_or_none(hold_id, bit):
         "0190a6f0-0000-7000-8000-ffff0000002a",
         "0190a6f0-0000-7000-8000-00000000002a\n",
         "sess_0190a6f0",
+        str(HoldId(claimed_at_ms=1_720_000_000_000, owner=0, showtime=42)),
+        str(HoldId(claimed_at_ms=1_720_000_000_000, owner=2**32 - 1, showtime=42)),
     ],
 )
 def test_what_is_no_id_of_ours_is_not_found(text):
-    """Other spellings, versions and fixed bits are refused like an unknown hold."""
+    """Other spellings, versions, fixed bits and the numbers of nobody are refused like an unknown hold."""
     with pytest.raises(Refusal, match="not_found"):
         parse_hold_id(text)
 
