@@ -10,6 +10,7 @@ from tests.faults.harness import stage
 from tests.faults.harness.faults import fault
 from tests.faults.redis_tools import KEYS, audit, harm, loaded_anew, loads, pick, rebuilt, repair
 from tests.seat_places import MAPS, bit_at, cell_at
+from tests.small_catalogue import SEATS as LABELS
 
 SEATS = 8
 """Of the quiet hall; seat indexes are those of `stage.SEATS`."""
@@ -95,12 +96,24 @@ async def mistype(world, chance):
 
 @fault("stream-of-another-type", holds="a partition whose stream was overwritten gets a new one; the others flow on")
 async def mistype_stream(world, chance):
-    """The partition's fact stream is a text: sales are refused rather than made without their fact."""
+    """The partition's fact stream is a text: sales are refused rather than made without their fact.
+
+    Only who has a fact to tell looks at the stream, so somebody is about to pay.
+    """
     async with world.keys() as keys:
-        showtime = await pick(world, chance, keys)
+
+        async def check_out():
+            showtime, buyer = await pick(world, chance, keys), world.load.buyer(chance)
+            held = await world.load.claim(buyer, showtime, [chance.choice(LABELS)])
+            booking = held and await world.load.check_out(buyer, held)
+            return booking and (showtime, buyer, booking)
+
+        showtime, buyer, booking = await world.until(check_out, "somebody about to pay")
         with world.mark("lost"):
+            before = await loads(keys, showtime)
             await _mistype(keys, partition_key(partition_of(showtime), "facts"))
-            healed_s = await loaded_anew(world, keys, showtime, await loads(keys, showtime))
+            await world.load.pay(buyer, booking)
+            healed_s = await loaded_anew(world, keys, showtime, before)
             await rebuilt(world)
     return {"healed_s": healed_s}
 
