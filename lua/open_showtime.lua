@@ -9,8 +9,8 @@ KEYS     meta seats deadlines checkouts loading lapses
 ARGV     1 generation to stamp  2 not_after_ms  3 request: always ''  4 step  5 nonce; then by step
          begin   6 nonce_ttl_ms  7 force 0 or 1: load again what is loaded
          part    6.. (subject, packed customer (include/customer_record.lua))...
-         finish  6 status  7 seats  8 seq  9 fence  10 loads  11 seats sold, as counted by the ledger
-                 12.. the 11 policy numbers (include/policy.lua)  23 sold bytes  24 blocked bytes  25 owners bytes:
+         finish  6 status  7 seats  8 seq  9 fence  10 seats sold, as counted by the ledger
+                 11.. the 11 policy numbers (include/policy.lua)  22 sold bytes  23 blocked bytes  24 owners bytes:
                  4 per seat, 0 unless sold; bitmaps with or without the sentinel bit
 RETURNS  too_late
          loaded | loading_elsewhere, ms left to that load | loading (begin)
@@ -33,10 +33,9 @@ local keys = {
 }
 local generation, not_after_ms, step, nonce = ARGV[1], tonumber(ARGV[2]), ARGV[4], ARGV[5]
 local nonce_ttl_ms, force = ARGV[6], ARGV[7] == '1'
-local FIRST_CUSTOMER, FIRST_NUMBER = 6, 12
-local status, seats_count, seq, fence, loads, sold_count = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9], ARGV[10],
-  tonumber(ARGV[11])
-local sold, blocked, owners = ARGV[23], ARGV[24], ARGV[25]
+local FIRST_CUSTOMER, FIRST_NUMBER = 6, 11
+local status, seats_count, seq, fence, sold_count = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9], tonumber(ARGV[10])
+local sold, blocked, owners = ARGV[22], ARGV[23], ARGV[24]
 
 -- check
 local now_ms = clock.now_ms
@@ -83,7 +82,7 @@ if step == 'begin' then
   redis.call('UNLINK', keys.loading)
   -- The hash becomes meta in the end. What every call reads stands first: a small hash is searched from its beginning.
   redis.call('HSET', keys.loading, 'status', '', 'generation', '', 'seats_count', '', 'version', '', 'fence', '',
-    'next_lapse_ms', '', 'policy', '', 'seq', seq_now, 'loads', '', 'loaded_ms', '',
+    'next_lapse_ms', '', 'policy', '', 'seq', seq_now, 'loaded_ms', '',
     'nonce', nonce, 'nonce_ttl_ms', nonce_ttl_ms)
   redis.call('PEXPIRE', keys.loading, nonce_ttl_ms)
   answer = {'loading', now_ms}
@@ -105,7 +104,7 @@ else
   redis.call('ZADD', keys.deadlines, 'inf', '0')
   redis.call('HDEL', keys.loading, 'nonce', 'nonce_ttl_ms')
   redis.call('HSET', keys.loading, 'status', status, 'generation', generation, 'seats_count', seats_count,
-    'version', version, 'fence', fence, 'next_lapse_ms', 0, 'policy', packed, 'seq', seq, 'loads', loads,
+    'version', version, 'fence', fence, 'next_lapse_ms', 0, 'policy', packed, 'seq', seq,
     'loaded_ms', now_ms)
   redis.call('RENAME', keys.loading, keys.meta)
   redis.call('ZREM', keys.lapses, string.match(keys.meta, ':(%d+):meta$'))

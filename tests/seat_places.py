@@ -43,8 +43,8 @@ def _owners(packed: bytes) -> tuple[int, ...]:
 
 def read_policy(packed: bytes) -> tuple[int, ...]:
     """Give the 11 numbers of a policy."""
-    whole = b"".join(b"\0\0" + packed[at : at + 6] for at in range(22, 46, 6))
-    return (*unpack_from(">4I3H", packed), *unpack_from(">4Q", whole))
+    whole = b"".join(b"\0\0" + packed[at : at + 6] for at in range(20, 44, 6))
+    return (*unpack_from(">4I2BH", packed), *unpack_from(">4Q", whole))
 
 
 def read_hold(packed: bytes) -> tuple[bytes, int, bytes, int, int, int, tuple[int, ...]]:

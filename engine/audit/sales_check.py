@@ -8,7 +8,7 @@ import io
 from engine.audit.records import Bought, Difference, LedgerShowtime, RedisShowtime
 from engine.audit.seats_check import Seats, bought_counts, check_seats, damage, read_seats
 
-NUMBERS_OF_POLICY = (4, 4, 4, 4, 2, 2, 2, 6, 6, 6, 6)
+NUMBERS_OF_POLICY = (4, 4, 4, 4, 1, 1, 2, 6, 6, 6, 6)
 """How many bytes each of them has."""
 POLICY_BYTES = sum(NUMBERS_OF_POLICY)
 RULES = (

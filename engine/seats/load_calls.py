@@ -58,7 +58,6 @@ class LoadCalls(ScriptCalls):
             load.seats,
             load.seq,
             first_owner_number(load.loads),
-            load.loads,
             len(load.sold),
             *load.policy.numbers(),
             _bitmap(load.sold, load.seats),

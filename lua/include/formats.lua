@@ -1,10 +1,10 @@
 -- How records are packed (big-endian, see struct.pack), and the numbers with a meaning of their own.
 return {
   -- Policy: hold_ttl_ms, payment_ttl_ms, hold_max_ms, claim_max_ms, seats_per_hold_max, holds_per_customer_max,
-  -- seats_per_customer_max, sales_open_ms, sales_stop_ms, ends_ms, keys_until_ms. 46 bytes: values of at most 64
+  -- seats_per_customer_max, sales_open_ms, sales_stop_ms, ends_ms, keys_until_ms. 44 bytes: values of at most 64
   -- bytes keep a hash in Redis' compact encoding.
-  POLICY = '>I4I4I4I4HHHI6I6I6I6',
-  POLICY_BYTES = 46,
+  POLICY = '>I4I4I4I4BBHI6I6I6I6',
+  POLICY_BYTES = 44,
   -- Fields of `meta` beside those of the showtime itself, of which none has 16 bytes: that of a hold is its owner number,
   -- in digits; that of a customer is the subject.
   -- Hold: subject 16 bytes, claimed_at_ms, its state (include/holds.lua), then 2 bytes per seat. Its deadline stands in

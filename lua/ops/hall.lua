@@ -26,7 +26,7 @@ local HOLDS_READ_MAX = 1000
 -- What lua/include/formats.lua and seat_map.lua say, which a script for redis-cli cannot include.
 local MAPS = { 'sold', 'locked', 'blocked' }
 local STATE_AT, FIRST_SEAT_AT, PAYMENT_OPEN, CHECKED_OUT = 23, 24, 64, 128
-local POLICY = '>I4I4I4I4HHHI6I6I6I6'
+local POLICY = '>I4I4I4I4BBHI6I6I6I6'
 
 -- check
 if not prefix then
@@ -47,7 +47,7 @@ local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
 local function phase()
-  if not meta.policy or #meta.policy ~= 46 then
+  if not meta.policy or #meta.policy ~= 44 then
     return 'NO POLICY'
   end
   local rules = { struct.unpack(POLICY, meta.policy) }

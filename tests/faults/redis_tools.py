@@ -38,9 +38,9 @@ async def pick(world, chance, keys, wanted=KEYS) -> int:
 
 
 async def loads(keys, showtime) -> int:
-    """Tell from which load of the showtime its keys come; 0 for none that is whole."""
+    """Tell when the load was that the showtime's keys come from, in ms; 0 for none that is whole."""
     with contextlib.suppress(ResponseError, ValueError):
-        status, number = await keys.hmget(showtime_key(showtime, "meta"), "status", "loads")
+        status, number = await keys.hmget(showtime_key(showtime, "meta"), "status", "loaded_ms")
         return int(number or 0) if status == b"open" else 0
     return 0
 

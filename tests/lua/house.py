@@ -88,7 +88,7 @@ class House:
             owners[4 * seat : 4 * seat + 4] = pack(">I", sale)
         status, seq = changes.pop("status", "open"), changes.pop("seq", 0)
         loads, blocked = changes.pop("loads", LOADS), changes.pop("blocked", ())
-        head = ["finish", nonce, status, self.seats, seq, loads << 24, loads, len(sold)]
+        head = ["finish", nonce, status, self.seats, seq, loads << 24, len(sold)]
         return [*head, *self.policy(**changes), self.bitmap(sold), self.bitmap(blocked), bytes(owners)]
 
     def policy(self, **changes: int) -> list[int]:

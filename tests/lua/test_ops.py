@@ -60,7 +60,7 @@ async def hall(call):
     policy = [100_000, 200_000, 300_000, 600_000, 10, 2, 20, now_ms - 1000, now_ms + FAR_MS, now_ms + 2 * FAR_MS]
     assert (await call("open_showtime", "begin", "nonce", 10_000, 0))[0] == "loading"
     opened = await call(
-        "open_showtime", "finish", "nonce", "open", SEATS, 17, 1 << 24, 1, 2, *policy, now_ms + 3 * FAR_MS,
+        "open_showtime", "finish", "nonce", "open", SEATS, 17, 1 << 24, 2, *policy, now_ms + 3 * FAR_MS,
         bytes(sold), bytes(blocked), bytes(owners),
     )  # fmt: skip
     assert opened[0] == "opened"

@@ -9,8 +9,8 @@ KEYS     meta seats deadlines checkouts loading lapses
 ARGV     1 generation to stamp  2 not_after_ms  3 request: always ''  4 step  5 nonce; then by step
          begin   6 nonce_ttl_ms  7 force 0 or 1: load again what is loaded
          part    6.. (subject, packed customer (include/customer_record.lua))...
-         finish  6 status  7 seats  8 seq  9 fence  10 loads  11 seats sold, as counted by the ledger
-                 12.. the 11 policy numbers (include/policy.lua)  23 sold bytes  24 blocked bytes  25 owners bytes:
+         finish  6 status  7 seats  8 seq  9 fence  10 seats sold, as counted by the ledger
+                 11.. the 11 policy numbers (include/policy.lua)  22 sold bytes  23 blocked bytes  24 owners bytes:
                  4 per seat, 0 unless sold; bitmaps with or without the sentinel bit
 RETURNS  too_late
          loaded | loading_elsewhere, ms left to that load | loading (begin)
@@ -35,14 +35,14 @@ function policy_pack(values, first)
   for i = 1, COUNT do
     numbers[i] = assert(tonumber(values[first + i - 1]), 'a policy is 11 numbers')
   end
-  return struct.pack('>I4I4I4I4HHHI6I6I6I6', unpack(numbers))
+  return struct.pack('>I4I4I4I4BBHI6I6I6I6', unpack(numbers))
 end
 -- Give the numbers by name, and what follows from them.
 function policy_read(packed)
   local rules = {payment_retry_ttl_ms = PAYMENT_RETRY_TTL_MS}
   rules.hold_ttl_ms, rules.payment_ttl_ms, rules.hold_max_ms, rules.claim_max_ms, rules.seats_per_hold_max,
     rules.holds_per_customer_max, rules.seats_per_customer_max, rules.sales_open_ms, rules.sales_stop_ms,
-    rules.ends_ms, rules.keys_until_ms = struct.unpack('>I4I4I4I4HHHI6I6I6I6', packed)
+    rules.ends_ms, rules.keys_until_ms = struct.unpack('>I4I4I4I4BBHI6I6I6I6', packed)
   -- No deadline lies further ahead than this, unless the clock was set back.
   rules.ahead_max_ms = math.max(rules.hold_ttl_ms, rules.payment_ttl_ms, PAYMENT_RETRY_TTL_MS)
   return rules
@@ -160,10 +160,9 @@ local keys = {
 }
 local generation, not_after_ms, step, nonce = ARGV[1], tonumber(ARGV[2]), ARGV[4], ARGV[5]
 local nonce_ttl_ms, force = ARGV[6], ARGV[7] == '1'
-local FIRST_CUSTOMER, FIRST_NUMBER = 6, 12
-local status, seats_count, seq, fence, loads, sold_count = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9], ARGV[10],
-  tonumber(ARGV[11])
-local sold, blocked, owners = ARGV[23], ARGV[24], ARGV[25]
+local FIRST_CUSTOMER, FIRST_NUMBER = 6, 11
+local status, seats_count, seq, fence, sold_count = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9], tonumber(ARGV[10])
+local sold, blocked, owners = ARGV[22], ARGV[23], ARGV[24]
 
 -- check
 local now_ms = clock_now_ms
@@ -210,7 +209,7 @@ if step == 'begin' then
   redis.call('UNLINK', keys.loading)
   -- The hash becomes meta in the end. What every call reads stands first: a small hash is searched from its beginning.
   redis.call('HSET', keys.loading, 'status', '', 'generation', '', 'seats_count', '', 'version', '', 'fence', '',
-    'next_lapse_ms', '', 'policy', '', 'seq', seq_now, 'loads', '', 'loaded_ms', '',
+    'next_lapse_ms', '', 'policy', '', 'seq', seq_now, 'loaded_ms', '',
     'nonce', nonce, 'nonce_ttl_ms', nonce_ttl_ms)
   redis.call('PEXPIRE', keys.loading, nonce_ttl_ms)
   answer = {'loading', now_ms}
@@ -232,7 +231,7 @@ else
   redis.call('ZADD', keys.deadlines, 'inf', '0')
   redis.call('HDEL', keys.loading, 'nonce', 'nonce_ttl_ms')
   redis.call('HSET', keys.loading, 'status', status, 'generation', generation, 'seats_count', seats_count,
-    'version', version, 'fence', fence, 'next_lapse_ms', 0, 'policy', packed, 'seq', seq, 'loads', loads,
+    'version', version, 'fence', fence, 'next_lapse_ms', 0, 'policy', packed, 'seq', seq,
     'loaded_ms', now_ms)
   redis.call('RENAME', keys.loading, keys.meta)
   redis.call('ZREM', keys.lapses, string.match(keys.meta, ':(%d+):meta$'))

@@ -264,7 +264,7 @@ class Game(Both):
         blocked, status = (set(shown.blocked), shown.status) if shown else (set(), "open")
         cells = b"".join(sold.get(seat, 0).to_bytes(4, "big") for seat in range(self.seats))
         seq = shown.seq if shown and self.generation == shown.generation else 0
-        head = (status if status != "rebuilding" else "open", self.seats, seq, self.loads << 24, self.loads, len(sold))
+        head = (status if status != "rebuilding" else "open", self.seats, seq, self.loads << 24, len(sold))
         self._load = (nonce, head, as_bitmap(sold, self.seats), as_bitmap(blocked, self.seats), cells)
         for subject, seats in bought.items():
             self.write("open_showtime", "part", nonce, subject, seats.to_bytes(2, "big"))

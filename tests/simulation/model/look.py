@@ -18,7 +18,7 @@ class Look:
     """What stands in Redis: of a showtime that is not loaded, only `hint` and `loading`.
 
     Attributes:
-        meta: status, seats, generation, seq, version, fence, loads, loaded_ms, next_lapse_ms, policy.
+        meta: status, seats, generation, seq, version, fence, loaded_ms, next_lapse_ms, policy.
         sold, locked, blocked: bitmaps with the bit after the last seat.
         owners: the number in each seat's cell.
         holds: owner number -> subject, claimed_at_ms, status, extensions, retries, payment open, seats.
@@ -80,7 +80,6 @@ def look_of_model(model: Model) -> Look:
         "seq",
         "version",
         "fence",
-        "loads",
         "loaded_ms",
         "next_lapse_ms",
         "policy",

@@ -122,7 +122,6 @@ class Showtime:
     seats: int
     seq: int
     fence: int
-    loads: int
     loaded_ms: int
     policy: Policy
     version: int

@@ -118,12 +118,12 @@ class ShowtimeCalls(Rules):
         load, before = self._standing_load(nonce), self.loaded
         if load.seq != (before.seq if before else None):
             raise Refused("load_lost")
-        status, (seats, seq, fence, loads, sold_count) = values[0], (int(value) for value in values[1:6])
-        rules = self.policy_of(list(values[6:]))
+        status, (seats, seq, fence, sold_count) = values[0], (int(value) for value in values[1:5])
+        rules = self.policy_of(list(values[5:]))
         if call.now_ms >= rules.keys_until_ms:
             raise Refused("showtime_closed", "ENDED")
-        sold, blocked = (from_bitmap(bits, seats) for bits in values[17:19])
-        sales = from_cells(values[19], seats)
+        sold, blocked = (from_bitmap(bits, seats) for bits in values[16:18])
+        sales = from_cells(values[18], seats)
         if sold & blocked or sold != set(sales) or len(sold) != sold_count:
             raise Broken("what is loaded contradicts itself")
 
@@ -133,7 +133,6 @@ class ShowtimeCalls(Rules):
             seats=seats,
             seq=seq,
             fence=fence,
-            loads=loads,
             loaded_ms=call.now_ms,
             policy=rules,
             # Versions only grow, over loads and clocks set back.

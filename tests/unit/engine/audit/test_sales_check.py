@@ -66,7 +66,7 @@ def packed(numbers):
 
 def test_each_rule_that_the_ledger_knows_is_compared():
     """A flipped bit of any of them is named with both numbers; what is a setting of the processes is passed over."""
-    numbers = dict(zip(RULES, range(1000, 1011), strict=True))
+    numbers = dict(zip(RULES, range(100, 111), strict=True))
     ledger = LedgerShowtime(number=42, status="open", seats=10, rules=numbers)
     assert _check_policy(state(packed(numbers.values())), ledger) == []
     for name, number in numbers.items():
