@@ -157,7 +157,10 @@ async def test_bookings_that_cannot_be_expired_keep_no_other_waiting(house, monk
     await house.fetch(
         "INSERT INTO bookings SELECT (jsonb_populate_record(bookings, jsonb_build_object('id', other, "
         "'expires_at', now() - interval '1 hour'))).* FROM bookings, unnest($1::uuid[]) AS other",
-        [UUID(str(HoldId(claimed_at_ms=1, owner=number, showtime=house.showtime))) for number in range(DUTY_BATCH_MAX)],
+        [
+            UUID(str(HoldId(claimed_at_ms=1, owner=number, showtime=house.showtime)))
+            for number in range(1, DUTY_BATCH_MAX + 1)
+        ],
     )
     read_hold = house.seats.read_hold
 
