@@ -150,6 +150,17 @@ async def test_money_and_probes_come_through(hall, path):
     await asyncio.gather(*tasks)
 
 
+async def test_money_and_probes_take_nobodys_place(hall):
+    """As many others are let in as without them."""
+    tasks = await hall.fill(number=AT_ONCE_MAX - 1)
+    tasks.append(asyncio.create_task(hall.client.post("/api/v1/payments/webhook")))
+    assert await hall.lets_in(tasks[-1])
+    task, inside = await come(hall)
+    assert inside
+    hall.doors.set()
+    await asyncio.gather(*tasks, task)
+
+
 def test_the_server_may_ask_before_it_begins_anything(monkeypatch):
     """The application says whom it turns away, and with which answer, to `api/http_protocol.py`."""
     app = create_app(Settings())
