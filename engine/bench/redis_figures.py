@@ -93,10 +93,10 @@ class RedisFigures:
         if ours:
             self._load(WEIGHED, SEATS, SEATS // 2)
             for number in range(1, WEIGHED + 1):
-                self._meter.cpu_us(self._meter.claims([number], 40, 20))
+                self._meter.send(self._meter.claims([number], 40, 20))
         else:
             self._fill_hash(WEIGHED, SEATS)
-            self._meter.cpu_us(claims_of_seat_hash(WEIGHED, 40, self._hash_script, self._redis))
+            self._meter.send(claims_of_seat_hash(WEIGHED, 40, self._hash_script, self._redis))
 
     def _empty(self) -> None:
         """Forget everything at once; what another thread frees later would be missing from what is measured next."""
