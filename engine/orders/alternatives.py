@@ -96,6 +96,7 @@ class FreeSeats:
         for index in free:
             self._by_kind[_kind(layout.seats[index])].append(layout.seats[index])
         self._runs: dict[tuple[Kind, int], list[_Run]] = {}
+        self._near: dict[tuple[Kind, int, float, float], list[list[Seat]]] = {}
 
     def choose(self, wanted: Sequence[int]) -> list[list[str]]:
         """Choose others for the seats of these indexes; gives labels, best first.
@@ -114,13 +115,19 @@ class FreeSeats:
 
     def _nearest(self, kind: Kind, asked: Sequence[Seat]) -> list[list[Seat]]:
         """Weigh, seat by seat, only the runs whose middle is nearest: to do it with all took a third of a refusal."""
-        runs = self._runs.get((kind, len(asked)))
-        if runs is None:
-            runs = self._runs[kind, len(asked)] = _runs(self._by_kind[kind], len(asked))
-        x, y = _middle(asked)
-        apart = [((run.x - x) ** 2 + (ROW_WEIGHT * (run.y - y)) ** 2, at) for at, run in enumerate(runs)]
-        near = [runs[at].seats for _, at in nsmallest(limits.ALTERNATIVES_WEIGHED_MAX, apart)]
+        around = (kind, len(asked), *_middle(asked))
+        near = self._near.get(around)
+        if near is None:
+            near = self._near[around] = self._around(*around)
         return sorted(near, key=lambda run: _distance(run, asked))[: limits.ALTERNATIVES_MAX]
+
+    def _around(self, kind: Kind, length: int, x: float, y: float) -> list[list[Seat]]:
+        """Give the runs whose middle is nearest to a place: seats stand in a grid, so many wishes have one middle."""
+        runs = self._runs.get((kind, length))
+        if runs is None:
+            runs = self._runs[kind, length] = _runs(self._by_kind[kind], length)
+        apart = [((run.x - x) ** 2 + (ROW_WEIGHT * (run.y - y)) ** 2, at) for at, run in enumerate(runs)]
+        return [runs[at].seats for _, at in nsmallest(limits.ALTERNATIVES_WEIGHED_MAX, apart)]
 
 
 def _kind(seat: Seat) -> Kind:
@@ -155,7 +162,7 @@ def _replaced(asked: Sequence[Seat], by_kind: dict[Kind, list[Seat]]) -> list[li
 
 
 def _distance(run: Sequence[Seat], asked: Sequence[Seat]) -> float:
-    return sum(_apart(one, other) for one, other in zip(run, asked, strict=True))
+    return sum(map(_apart, run, asked))
 
 
 def _apart(one: Seat, other: Seat) -> float:

@@ -1,5 +1,6 @@
 """Other seats for taken ones: free, of the same kind, near, together where possible."""
 
+from itertools import combinations
 from types import SimpleNamespace
 
 from engine.catalogue.floor_plans import draw_layout
@@ -43,6 +44,17 @@ def test_a_mix_of_kinds_keeps_its_kinds():
 def test_when_nothing_is_left_nothing_is_named():
     """An empty list, not somebody's held seat."""
     assert nearby("C1", "C1 C2 C3 C4 C5 C6 C7 C8") == []
+
+
+def test_who_came_before_changes_nobodys_answer():
+    """What is remembered of one wish serves others only where it is the same: of one kind, length and middle."""
+    free = FreeSeats(HALL, range(2, len(HALL.seats)))
+    seats = range(len(HALL.seats))
+    wishes = [*([seat] for seat in seats), *combinations(seats, 2), *combinations(seats, 3)]
+
+    assert [free.choose(wish) for wish in wishes] == [
+        FreeSeats(HALL, range(2, len(HALL.seats))).choose(wish) for wish in wishes
+    ]
 
 
 async def test_a_stadium_costs_no_more_than_a_hall():
