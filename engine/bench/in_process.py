@@ -27,6 +27,7 @@ GROWTHS = (
 )
 SMALL_GROWTHS = (("10 to 1,000 showtimes", (10, 300), (1_000, 300)), ("100 to 10,000 seats", (40, 100), (40, 10_000)))
 HOLDS, FEW_HOLDS = 1_000_000, 10_000
+CALLS, FEW_CALLS = 20_000, 1_000
 CROWDS = ("cold", "hot")
 
 
@@ -68,8 +69,8 @@ def costs_in_redis(session: Session, names: Sequence[str], scripts: Path) -> Non
         if "B3" in names:
             figures.append(measure.memory())
         if "B4" in names:
-            first, second = (Ground(Meter(side[0], side[1], seed=1), side[2]) for side in (ground, much))
-            grown = Growths(first, second, rounds)
+            first, second = (Ground(side[0], Meter(side[0], side[1], seed=1), side[2]) for side in (ground, much))
+            grown = Growths(first, second, rounds, FEW_CALLS if small else CALLS)
             for number, (what, little, big) in enumerate(growths):
                 figures.append(grown.by_size(what, little, big))
                 session.tell("costs in Redis", 2 + number, steps)

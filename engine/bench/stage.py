@@ -13,6 +13,7 @@ from redis import Redis
 
 from engine.accounts.tokens import Identity, Tokens
 from engine.bench.services import LOCAL, Service, cpu_of, cpu_of_family, drive
+from engine.bench.snapshot import Snapshot, put_back, take
 from engine.catalogue.catalogue import Catalogue
 from engine.catalogue.records import DrawnLayout, NewAuditorium, NewCinema, NewMovie, NewShowtime
 from engine.embedded.binaries import find_postgres, find_valkey
@@ -75,7 +76,7 @@ class Stage:
         self.labels: list[str] = []
         self.showtimes: list[int] = []
         self.tokens: list[str] = []
-        self._snapshot: list[tuple[Any, int, Any]] = []
+        self._snapshot: Snapshot = []
 
     async def fill(self, showtimes: int) -> None:
         """Make the catalogue, far enough apart in one hall, and the customers."""
@@ -169,9 +170,7 @@ class Stage:
         """Let an API put every showtime into Redis, by looking at each; keep what Redis has then for `renew`."""
         self.look(api)
         with Redis.from_url(self.redis.url) as client:
-            self._snapshot = []
-            for key in client.scan_iter(count=1_000):
-                self._snapshot.append((key, int(client.execute_command("PEXPIRETIME", key)), client.dump(key)))
+            self._snapshot = take(client)
 
     def look(self, service: Service) -> None:
         """Let a service see every showtime and every customer once.
@@ -186,11 +185,7 @@ class Stage:
     def renew(self) -> None:
         """Free every seat: Redis is again as `warm` left it."""
         with Redis.from_url(self.redis.url) as client:
-            client.flushdb()
-            with client.pipeline(transaction=False) as pipeline:
-                for key, until_ms, raw in self._snapshot:
-                    pipeline.restore(key, max(0, until_ms), raw, absttl=until_ms > 0)
-                pipeline.execute()
+            put_back(client, self._snapshot)
 
     def plan(self, kind: str, **more: Any) -> dict[str, Any]:
         """Give a plan of callers but for its phases."""
