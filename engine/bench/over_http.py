@@ -22,6 +22,8 @@ BUSY_SHOWTIMES = 200
 """So few that what is remembered of them is seldom read anew; B2 claims all over the country."""
 SHARE_OFFERED = 0.7
 """The rate at which latencies are compared, as a part of what the slowest design can do."""
+TAIL = 3
+"""So many turns long is one for latencies: in a single one a pause of the machine is all of the slowest hundredth."""
 RIVALS = [design for design in BASELINES if design.server == "postgres"]
 Drive = Callable[[int], dict[str, Any]]
 
@@ -179,7 +181,7 @@ def _compare(session: Session, saw: Sequence[dict[str, Any]], crowd: str, least:
 def _latency(session: Session, services: dict[str, Service], supply: _Supply, rate: float) -> None:
     def turn(name: str, service: Service) -> Drive:
         def drive_it(_: int) -> dict[str, Any]:
-            phases = [{"rate": rate, "seconds": session.extent.seconds}]
+            phases = [{"rate": rate, "seconds": TAIL * session.extent.seconds}]
             plan = supply.plan(name, connections=MANY_CALLERS, phases=phases)
             return supply.note(name, drive(service, plan))
 
