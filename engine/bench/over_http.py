@@ -30,8 +30,7 @@ Drive = Callable[[int], dict[str, Any]]
 
 def claim_cpu(session: Session, stage: Stage) -> None:
     """B1: CPU of the API's process per claim / per call of the bare route; with all that a claim goes through."""
-    with running(stage.api()) as api, running(stage.bare()) as bare:
-        stage.warm(api)
+    with stage.warm_api() as api, running(stage.bare()) as bare:
         saw = session.in_turn(
             "B1 claim over HTTP", [("api", _claims(session, stage, api)), ("bare", _claims(session, stage, bare))]
         )
@@ -51,9 +50,7 @@ def claim_cpu(session: Session, stage: Stage) -> None:
 def against_rivals(session: Session, stage: Stage) -> None:
     """B2: claims per second, and latency at the same offered rate, beside designs behind the same HTTP stack."""
     with ExitStack() as stack:
-        api = stack.enter_context(running(stage.api()))
-        stage.warm(api)
-        services = {"engine": api}
+        services = {"engine": stack.enter_context(stage.warm_api())}
         for design in RIVALS:
             services[design.name] = stack.enter_context(running(stage.baseline(design.name, design.where)))
             stage.look(services[design.name])

@@ -3,7 +3,7 @@
 from typing import Any
 
 from engine.bench.figures import Figure, Plot, medians_of, ratios_of
-from engine.bench.services import Service, drive, running
+from engine.bench.services import Service, drive
 from engine.bench.session import Session
 from engine.bench.stage import Stage
 
@@ -20,8 +20,7 @@ SLOW_SHARE = 0.01
 
 def overload(session: Session, stage: Stage) -> None:
     """Find the knee; then send what it bears, twice that, and half of it."""
-    with running(stage.api()) as api:
-        stage.warm(api)
+    with stage.warm_api() as api:
         closed_per_s, knee_per_s = _find_knee(session, stage, api)
         session.figures.append(
             Figure(

@@ -12,7 +12,7 @@ from uuid import UUID
 from redis import Redis
 
 from engine.accounts.tokens import Identity, Tokens
-from engine.bench.services import LOCAL, Service, cpu_of, cpu_of_family, drive
+from engine.bench.services import LOCAL, Service, cpu_of, cpu_of_family, drive, running
 from engine.bench.snapshot import Snapshot, put_back, take
 from engine.catalogue.catalogue import Catalogue
 from engine.catalogue.records import DrawnLayout, NewAuditorium, NewCinema, NewMovie, NewShowtime
@@ -166,11 +166,15 @@ class Stage:
 
     # --- Seats
 
-    def warm(self, api: Service) -> None:
-        """Let an API put every showtime into Redis, by looking at each; keep what Redis has then for `renew`."""
-        self.look(api)
+    @contextmanager
+    def warm_api(self) -> Iterator[Service]:
+        """Run an API that has put every showtime into an empty Redis; what Redis has then is kept for `renew`."""
         with Redis.from_url(self.redis.url) as client:
-            self._snapshot = take(client)
+            client.flushdb()  # whoever was measured before has left holds
+            with running(self.api()) as api:
+                self.look(api)
+                self._snapshot = take(client)
+                yield api
 
     def look(self, service: Service) -> None:
         """Let a service see every showtime and every customer once.
@@ -183,7 +187,7 @@ class Stage:
             raise CommandError(f"{service.name} does not show all showtimes: {saw['phases'][0]['answers']}")
 
     def renew(self) -> None:
-        """Free every seat: Redis is again as `warm` left it."""
+        """Free every seat: Redis is again as it was for a warm API."""
         with Redis.from_url(self.redis.url) as client:
             put_back(client, self._snapshot)
 
